@@ -1,0 +1,84 @@
+// Everything that may grow has its bound here, with the reason. What happens at the bound: (reject), (hold back)
+// or (spill). The relations between limits are asserted when this file loads.
+import { assert } from './assert.ts';
+
+const KiB = 1024;
+const MiB = 1024 * KiB;
+
+export const limits = {
+  // --- Names and numbers -------------------------------------------------------------------------------
+  /** Bytes of one part of a topic name, a subscription, publisher or consumer name (reject). */
+  nameBytesMax: 128,
+  /** Partitions of a topic (reject). Status of a whole topic must fit one unary answer. */
+  partitionsPerTopicMax: 256,
+  /** Topics of an installation (reject): about 1 KiB of memory each in the catalog and its shard. */
+  topicsMax: 100_000,
+  /** Subscriptions of a topic (reject). */
+  subscriptionsPerTopicMax: 1_000,
+
+  // --- Records and batches -----------------------------------------------------------------------------
+  keyBytesMax: 1 * KiB,
+  headersPerRecordMax: 64,
+  headerNameBytesMax: 128,
+  headersBytesMax: 16 * KiB,
+  /** (reject) An index inside a batch fits 16 bits in ack state. */
+  recordsPerBatchMax: 65_536,
+  batchBytesDefault: 1 * MiB,
+  /** Below gRPC's default of 4 MiB with room for the frame around it, so generated clients need no options. */
+  batchBytesMax: 3 * MiB,
+  /** Largest gRPC message accepted (reject). */
+  requestBytesMax: 4 * MiB,
+
+  // --- Publishing --------------------------------------------------------------------------------------
+  /** Unanswered bytes of one publish stream (hold back: the stream is not read). */
+  publishWindowBytes: 8 * MiB,
+  /** Unanswered bytes of all publish streams (hold back). Bounds what waits for the next commits. */
+  publishPendingBytesMax: 32 * MiB,
+  publishersPerStreamMax: 16_384,
+  /** Publishers remembered in one partition (reject new ones; those idle for a day are forgotten). */
+  publishersPerPartitionMax: 10_000,
+  publisherIdleMs: 24 * 3600 * 1000,
+  /** Answers remembered per publisher and partition for a repeat. */
+  publisherAnswersKept: 64,
+
+  // --- Journal -----------------------------------------------------------------------------------------
+  /** LMDB is best between 32 and 256 KiB; measured in docs/decisions. A larger batch gets a page of its own. */
+  pageBytes: 256 * KiB,
+  /** Bytes of one commit (spill into the next): unbounded commits snowball to seconds of latency. */
+  commitBytesMax: 4 * MiB,
+  /** A generation is sealed at this size or batch count, whichever comes first. */
+  generationBytes: 256 * MiB,
+  generationBatchesMax: 1_000_000,
+  /** Packed pages kept in memory for tailing readers and dispatchers (spill: read from LMDB). */
+  tailCacheBytes: 64 * MiB,
+  /** Pages read back from LMDB kept for other readers of the same range (spill). */
+  readCacheBytes: 32 * MiB,
+
+  // --- Delivery ----------------------------------------------------------------------------------------
+  /** A frame to a client holds one batch or at most this much. */
+  deliveryFrameBytes: 256 * KiB,
+  /** Bytes handed to HTTP/2 for one stream and not yet taken by the socket (hold back). */
+  streamOutputBytesMax: 1 * MiB,
+  /** Records in flight or waiting for retry, per subscription and partition (hold back fresh records). */
+  unackedRecordsMax: 100_000,
+  ackDeadlineMsDefault: 30_000,
+  ackDeadlineMsMin: 1_000,
+  ackDeadlineMsMax: 12 * 3600 * 1000,
+  backoffMinMsDefault: 100,
+  backoffMaxMsDefault: 60_000,
+  backoffMsMax: 12 * 3600 * 1000,
+
+  // --- Connections -------------------------------------------------------------------------------------
+  connectionsMax: 20_000,
+  streamsPerConnectionMax: 1_000,
+  /** HTTP/2 receive window of a connection and of a stream, bytes. */
+  receiveWindowBytes: 8 * MiB,
+} as const;
+
+assert(limits.batchBytesMax + 64 * KiB < limits.requestBytesMax, 'a batch fits a request');
+assert(limits.batchBytesDefault <= limits.batchBytesMax, 'default batch within the maximum');
+assert(limits.publishWindowBytes <= limits.publishPendingBytesMax, 'one stream within the pool');
+assert(limits.publishWindowBytes >= limits.batchBytesMax, 'a window admits the largest batch');
+assert(limits.commitBytesMax >= limits.batchBytesMax, 'a commit holds the largest batch');
+assert(limits.generationBytes > 4 * limits.commitBytesMax, 'a generation holds many commits');
+assert(limits.recordsPerBatchMax <= 65_536, 'a record index fits 16 bits');
