@@ -22,10 +22,19 @@ export type ErrorEffect = 'none' | 'unknown';
 /** Every reason with its kind. The sentence is what docs/errors.md prints. */
 export const reasons = {
   ARGUMENT_INVALID: ['invalid', 'A field has a value outside its documented range.'],
-  FRAME_MALFORMED: ['invalid', 'The bytes of a request are not the protobuf message of that method.'],
-  STREAM_PROTOCOL: ['invalid', 'Messages of a stream came in an order that the method does not allow.'],
+  FRAME_MALFORMED: [
+    'invalid',
+    'The bytes of a request are not the protobuf message of that method.',
+  ],
+  STREAM_PROTOCOL: [
+    'invalid',
+    'Messages of a stream came in an order that the method does not allow.',
+  ],
   NAME_INVALID: ['invalid', 'A topic, subscription, publisher or consumer name has a wrong form.'],
-  BATCH_NOT_CANONICAL: ['invalid', 'The bytes of a batch are not in the canonical form of RecordBatch.'],
+  BATCH_NOT_CANONICAL: [
+    'invalid',
+    'The bytes of a batch are not in the canonical form of RecordBatch.',
+  ],
   BATCH_EMPTY: ['invalid', 'A batch has no records.'],
   BATCH_TOO_LARGE: ['invalid', 'A batch is larger than the topic allows.'],
   BATCH_COUNT_MISMATCH: ['invalid', 'A compressed batch states another count or size than it has.'],
@@ -35,8 +44,14 @@ export const reasons = {
   OFFSET_OUT_OF_RANGE: ['invalid', 'The offset is past the end of the partition.'],
   PARTITION_REQUIRED: ['invalid', 'A compressed batch for several partitions must name one.'],
   SPEC_INVALID: ['invalid', 'A topic or subscription spec breaks a rule.'],
-  ACK_INVALID: ['invalid', 'An ack range is not a range of delivered records, or its verb does not fit.'],
-  HANDLE_UNKNOWN: ['invalid', 'An append names a publisher handle that is not open on this stream.'],
+  ACK_INVALID: [
+    'invalid',
+    'An ack range is not a range of delivered records, or its verb does not fit.',
+  ],
+  HANDLE_UNKNOWN: [
+    'invalid',
+    'An append names a publisher handle that is not open on this stream.',
+  ],
   HANDLE_IN_USE: ['invalid', 'A publisher handle is already open on this stream.'],
   TENANT_NOT_FOUND: ['missing', 'There is no such tenant.'],
   TOPIC_NOT_FOUND: ['missing', 'There is no such topic.'],
@@ -60,7 +75,10 @@ export const reasons = {
   CANCELLED: ['unavailable', 'The caller went away.'],
   LISTEN_FAILED: ['unavailable', 'A listen address cannot be bound.'],
   STORE_FAILED: ['unavailable', 'The object store did not answer as it should.'],
-  JOURNAL_FAILED: ['unavailable', 'A commit failed; the broker stops and recovers at its next start.'],
+  JOURNAL_FAILED: [
+    'unavailable',
+    'A commit failed; the broker stops and recovers at its next start.',
+  ],
   DATA_LOSS: ['corrupt', 'Stored bytes are damaged or missing.'],
   VOLUME_FOREIGN: ['corrupt', 'The data directory belongs to another installation or shard.'],
   INTERNAL: ['internal', 'A bug in the broker.'],

@@ -44,8 +44,8 @@ export const limits = {
   // --- Journal -----------------------------------------------------------------------------------------
   /** LMDB is best between 32 and 256 KiB; measured in docs/decisions. A larger batch gets a page of its own. */
   pageBytes: 256 * KiB,
-  /** Bytes of one commit (spill into the next): unbounded commits snowball to seconds of latency. */
-  commitBytesMax: 4 * MiB,
+  /** Bytes of one commit (spill into the next), one page always goes: 4 MiB takes four times as long as 2 MiB. */
+  commitBytesMax: 2 * MiB,
   /** A generation is sealed at this size or batch count, whichever comes first. */
   generationBytes: 256 * MiB,
   generationBatchesMax: 1_000_000,
@@ -79,6 +79,6 @@ assert(limits.batchBytesMax + 64 * KiB < limits.requestBytesMax, 'a batch fits a
 assert(limits.batchBytesDefault <= limits.batchBytesMax, 'default batch within the maximum');
 assert(limits.publishWindowBytes <= limits.publishPendingBytesMax, 'one stream within the pool');
 assert(limits.publishWindowBytes >= limits.batchBytesMax, 'a window admits the largest batch');
-assert(limits.commitBytesMax >= limits.batchBytesMax, 'a commit holds the largest batch');
+assert(limits.commitBytesMax >= 4 * limits.pageBytes, 'a commit holds several pages');
 assert(limits.generationBytes > 4 * limits.commitBytesMax, 'a generation holds many commits');
 assert(limits.recordsPerBatchMax <= 65_536, 'a record index fits 16 bits');

@@ -1,0 +1,25 @@
+// Types of journal entries, in one place so that none is used twice. Below 16: the journal's own.
+
+export const entryTypes = {
+  // --- log: one partition ------------------------------------------------------------------------------
+  batch: 16,
+  /** A publisher was given an epoch. */
+  publisherOpened: 17,
+  /** Retention moved the start of a partition. */
+  trimmed: 18,
+  partitionCheckpoint: 19,
+  /** The partition's topic was deleted. */
+  partitionDropped: 20,
+
+  // --- subscription: one subscription in one partition ---------------------------------------------------
+  acked: 32,
+  /** Records were given back: their attempt counts and when they are ready again. */
+  attempts: 33,
+  seek: 34,
+  subscriptionCheckpoint: 35,
+  subscriptionRemoved: 36,
+
+  // --- catalog: the shard `system` -----------------------------------------------------------------------
+  catalogEvent: 48,
+  catalogCheckpoint: 49,
+} as const;

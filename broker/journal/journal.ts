@@ -1,0 +1,478 @@
+// The journal of one shard: appends entries, makes them durable commit by commit, finds and reads them again.
+//
+// Data flow: append → open page → (commit running? wait) → one transaction of closed pages → fsync → tail cache and
+// index → entry.durable(), in the order of appending.
+//
+// Invariants:
+// - Entries become durable and visible in the order in which they were appended; none is reordered or skipped.
+// - At most one commit runs. While it does, the next one collects.
+// - A commit is at most `commitBytesMax`, except that one page always goes: measured, larger ones take 4 times as
+//   long at half the throughput (2 MiB: 1.0 GB/s, p50 2 ms; 4 MiB: 0.54 GB/s, p50 9 ms).
+// - After a failed write nothing is confirmed any more: `onFatal` is called once, the owner ends the process.
+import { assert } from '../core/assert.ts';
+import { BrokerError } from '../core/errors.ts';
+import { limits } from '../core/limits.ts';
+import type { Log } from '../core/log.ts';
+import { ControlEntry } from './control-entry.ts';
+import {
+  encodeGenerationHeader,
+  encodeKey,
+  frameBytes,
+  journalTypes,
+  keyKinds,
+  pageHeaderBytes,
+  readPageHeader,
+  type GenerationHeader,
+} from './format.ts';
+import { encodeGenerationList } from './generation-list.ts';
+import { Generation, generationName } from './generation.ts';
+import type { Location, StreamSummary } from './open-index.ts';
+import { CachedPage, PageCache } from './page-cache.ts';
+import { OpenPage, type JournalEntry } from './page.ts';
+import { recoverGenerations, type Recovery } from './recovery.ts';
+import type { JournalStorage, Row } from './storage.ts';
+
+export interface JournalOptions {
+  readonly storage: JournalStorage;
+  readonly shard: string;
+  readonly epoch: number;
+  readonly volumeId: string;
+  readonly log: Log;
+  readonly generationBytes: number;
+  readonly tailCacheBytes: number;
+  /** Called once when a write failed. Nothing that was not confirmed by then ever will be. */
+  onFatal(error: BrokerError): void;
+  /** Called after the entries of a commit have been told that they are durable. */
+  onCommitted(): void;
+  /** Called after a roll: time to write a checkpoint. */
+  onRoll(): void;
+}
+
+/** What a generation holds; for retention. */
+export interface GenerationView {
+  readonly number: number;
+  readonly sealed: boolean;
+  readonly lastPage: number;
+  summaries(): Iterable<StreamSummary>;
+}
+
+export class Journal {
+  private readonly options: JournalOptions;
+  private readonly generations: Generation[];
+  private readonly tail: PageCache;
+  private readonly reads = new PageCache(limits.readCacheBytes);
+  private readonly loading = new Map<number, Promise<CachedPage>>();
+  /** Full pages that wait for a commit, oldest first. */
+  private full: OpenPage[] = [];
+  private page: OpenPage | undefined;
+  private sparePage: Buffer | undefined;
+  private nextPageNumber: number;
+  private committing: Promise<void> | undefined;
+  private scheduled = false;
+  private pending = 0;
+  private checkpointPage: number;
+  private failure: BrokerError | undefined;
+  private closed = false;
+  private commits = 0;
+
+  private constructor(options: JournalOptions, generations: Generation[]) {
+    this.options = options;
+    this.generations = generations;
+    this.tail = new PageCache(options.tailCacheBytes);
+    const newest = generations.at(-1);
+    this.nextPageNumber = (newest?.lastPage ?? -1) + 1;
+    this.checkpointPage = newest?.header.checkpointPage ?? 0;
+  }
+
+  /** Opens or creates the journal and replays what its owner has to know. Throws DATA_LOSS, VOLUME_FOREIGN. */
+  static async open(options: JournalOptions, recovery: Recovery): Promise<Journal> {
+    const generations = await recoverGenerations(options, recovery);
+    const journal = new Journal(options, generations);
+    for (const generation of generations.slice(0, -1)) {
+      if (generation.state !== 'open') continue;
+      generation.state = 'sealing';
+      await generation.seal();
+    }
+    if (generations.at(-1)?.state !== 'open') await journal.beginGeneration();
+    return journal;
+  }
+
+  /** Bytes appended and not yet durable. */
+  get pendingBytes(): number {
+    return this.pending;
+  }
+
+  get commitCount(): number {
+    return this.commits;
+  }
+
+  get tailCacheBytes(): number {
+    return this.tail.usedBytes;
+  }
+
+  get fileBytes(): number {
+    return this.generations.reduce((sum, generation) => sum + generation.file.bytes(), 0);
+  }
+
+  /** Page that the next entry will stand in or after: everything appended so far is at or before it. */
+  get positionPage(): number {
+    return this.nextPageNumber;
+  }
+
+  /** Puts the entry into the next commit. Its `durable` is called when that commit is fsynced. */
+  append(entry: JournalEntry): void {
+    if (this.failure !== undefined) throw this.failure;
+    assert(!this.closed, 'append to a closed journal');
+    const bytes = frameBytes(entry);
+    let page = this.page;
+    if (page === undefined || !page.hasRoomFor(bytes)) page = this.openPage(bytes);
+    page.add(entry);
+    this.pending += bytes;
+    this.schedule();
+  }
+
+  /** Appends a control entry; resolves when it is durable. */
+  write(type: number, payload: Uint8Array): Promise<void> {
+    return new Promise((resolve) => this.append(new ControlEntry(type, payload, resolve)));
+  }
+
+  /** Resolves when everything appended so far is durable; rejects when the journal has failed. */
+  async flush(): Promise<void> {
+    while (this.committing !== undefined || this.scheduled) {
+      if (this.failure !== undefined) throw this.failure;
+      await (this.committing ?? new Promise<void>((resolve) => setImmediate(resolve)));
+    }
+    if (this.failure !== undefined) throw this.failure;
+  }
+
+  /** The batch of a stream that holds the offset. */
+  find(stream: number, offset: number): Location | undefined {
+    for (let i = this.generations.length - 1; i >= 0; i--) {
+      const found = this.generations[i]?.find(stream, offset);
+      if (found !== undefined) return found;
+    }
+    return undefined;
+  }
+
+  /** The first batch of a stream with an append time at or after the given one. */
+  findTime(stream: number, timeMs: number): Location | undefined {
+    for (const generation of this.generations) {
+      const found = generation.findTime(stream, timeMs);
+      if (found !== undefined) return found;
+    }
+    return undefined;
+  }
+
+  /** The oldest batch from which on the stream's stored bytes are at most `bytes`. */
+  findTailOfBytes(stream: number, bytes: number): Location | undefined {
+    let left = bytes;
+    let oldest: Location | undefined;
+    for (let i = this.generations.length - 1; i >= 0; i--) {
+      const generation = this.generations[i];
+      const held = generation?.summary(stream)?.bytes ?? 0;
+      if (held === 0) continue;
+      const found = generation?.findTailOfBytes(stream, left);
+      if (found !== undefined) oldest = found;
+      if (held > left) break;
+      left -= held;
+    }
+    return oldest;
+  }
+
+  /** Stored bytes of a stream from the batch that begins at `offset` on. */
+  bytesFrom(stream: number, offset: number): number {
+    let bytes = 0;
+    for (const generation of this.generations) bytes += generation.bytesFrom(stream, offset);
+    return bytes;
+  }
+
+  /** First and last offset that any generation holds of the stream. */
+  bounds(stream: number): { readonly first: number; readonly last: number } | undefined {
+    let first: number | undefined;
+    let last = 0;
+    for (const generation of this.generations) {
+      const summary = generation.summary(stream);
+      if (summary === undefined) continue;
+      first ??= summary.firstOffset;
+      last = summary.lastOffset;
+    }
+    return first === undefined ? undefined : { first, last };
+  }
+
+  /** The page if it is in memory. */
+  cached(number: number): CachedPage | undefined {
+    return this.tail.peek(number) ?? this.reads.get(number);
+  }
+
+  /** Reads pages into the read cache, off the event loop. Throws DATA_LOSS when one is damaged or missing. */
+  async load(numbers: readonly number[]): Promise<readonly CachedPage[]> {
+    const wanted = numbers.filter((number) => this.cached(number) === undefined);
+    const fresh = wanted.filter((number) => !this.loading.has(number));
+    if (fresh.length > 0) {
+      const read = this.readFromDisk(fresh);
+      for (const [i, number] of fresh.entries()) {
+        const one = read.then((pages) => pages[i] as CachedPage);
+        this.loading.set(number, one);
+        void one.then(
+          () => this.loading.delete(number),
+          () => this.loading.delete(number),
+        );
+      }
+    }
+    return Promise.all(
+      numbers.map(async (number) => this.loading.get(number) ?? this.pageInMemory(number)),
+    );
+  }
+
+  /** Oldest first. */
+  views(): readonly GenerationView[] {
+    return this.generations.map((generation) => ({
+      number: generation.header.number,
+      sealed: generation.state === 'sealed',
+      lastPage: generation.lastPage,
+      summaries: () => generation.summaries(),
+    }));
+  }
+
+  /** Forgets a deleted stream's rows in memory. */
+  forgetStream(stream: number): void {
+    for (const generation of this.generations) {
+      if (generation.state === 'open') generation.openIndex.forget(stream);
+    }
+  }
+
+  /** Every object's state as of `beganPage` or later is durable: replay may start there. */
+  async completeCheckpoint(beganPage: number): Promise<void> {
+    const payload = Buffer.alloc(8);
+    payload.writeDoubleLE(beganPage, 0);
+    await this.write(journalTypes.checkpointComplete, payload);
+    this.checkpointPage = Math.max(this.checkpointPage, beganPage);
+  }
+
+  /** Whether replay no longer needs the oldest generation and it is not the only one. */
+  mayDropOldest(): boolean {
+    const [oldest, next] = this.generations;
+    return (
+      oldest?.state === 'sealed' && next !== undefined && oldest.lastPage < this.replayStart(next)
+    );
+  }
+
+  /** Unlinks the oldest generation. The caller vouches that nothing in it is needed. */
+  async dropOldest(): Promise<void> {
+    assert(this.mayDropOldest(), 'the oldest generation is still needed for replay');
+    const oldest = this.generations[0] as Generation;
+    const payload = Buffer.alloc(8);
+    payload.writeDoubleLE(oldest.header.number, 0);
+    await this.write(journalTypes.generationDropped, payload);
+    this.generations.shift();
+    await this.writeList();
+    await oldest.file.close();
+    await this.options.storage.remove(oldest.file.name);
+    this.options.log.info('dropped a generation', { generation: oldest.file.name });
+  }
+
+  /** Waits for what was appended, then closes the files. A journal that failed closes without waiting. */
+  async close(): Promise<void> {
+    if (this.failure === undefined) await this.flush();
+    this.closed = true;
+    await this.sealing;
+    for (const generation of this.generations) await generation.file.close();
+  }
+
+  /** Where replay would begin if the newest generation that started at or before a checkpoint were the newest. */
+  private replayStart(next: Generation): number {
+    const newest = this.generations.at(-1) ?? next;
+    return newest.header.checkpointPage;
+  }
+
+  private openPage(bytes: number): OpenPage {
+    if (this.page !== undefined) this.full.push(this.page);
+    const needed = pageHeaderBytes + bytes;
+    let buffer = this.sparePage;
+    this.sparePage = undefined;
+    if (buffer === undefined || buffer.length < needed) {
+      buffer = Buffer.allocUnsafeSlow(Math.max(limits.pageBytes, needed));
+    }
+    this.page = new OpenPage(this.nextPageNumber++, buffer);
+    return this.page;
+  }
+
+  /** One commit per turn of the loop at most, so that what arrives together is committed together. */
+  private schedule(): void {
+    if (this.scheduled || this.committing !== undefined) return;
+    this.scheduled = true;
+    setImmediate(() => {
+      this.scheduled = false;
+      this.committing = this.commitAll().finally(() => (this.committing = undefined));
+    });
+  }
+
+  private async commitAll(): Promise<void> {
+    try {
+      while (this.full.length > 0 || this.page !== undefined) {
+        await this.commit(this.takePages());
+        this.options.onCommitted();
+        if (this.shouldRoll()) await this.roll();
+      }
+    } catch (cause) {
+      this.fail(cause);
+    }
+  }
+
+  private takePages(): OpenPage[] {
+    const taken: OpenPage[] = [];
+    let bytes = 0;
+    while (this.full.length > 0) {
+      const next = this.full[0] as OpenPage;
+      if (taken.length > 0 && bytes + next.usedBytes > limits.commitBytesMax) return taken;
+      taken.push(next);
+      bytes += next.usedBytes;
+      this.full.shift();
+    }
+    if (this.page !== undefined && bytes + this.page.usedBytes <= limits.commitBytesMax) {
+      taken.push(this.page);
+      this.page = undefined;
+    } else if (this.page !== undefined && taken.length === 0) {
+      taken.push(this.page);
+      this.page = undefined;
+    }
+    return taken;
+  }
+
+  private async commit(pages: readonly OpenPage[]): Promise<void> {
+    const generation = this.newest();
+    const rows: Row[] = [];
+    let chain = generation.chain;
+    for (const page of pages) {
+      const closed = page.close(chain);
+      chain = closed.chain;
+      this.sparePage ??= closed.spare;
+      rows.push({ key: encodeKey(keyKinds.page, page.number), value: closed.bytes });
+    }
+    await generation.file.write(rows);
+    this.commits++;
+    generation.chain = chain;
+    for (const [i, page] of pages.entries()) {
+      this.publish(generation, page, (rows[i] as Row).value);
+    }
+  }
+
+  /** Makes a durable page findable, then tells its entries. */
+  private publish(generation: Generation, page: OpenPage, bytes: Buffer): void {
+    this.tail.add(new CachedPage(page.number, bytes, 'memory'));
+    generation.lastPage = page.number;
+    generation.pageBytes += bytes.length;
+    const { entries, ats } = page;
+    for (let i = 0; i < entries.length; i++) {
+      const entry = entries[i] as JournalEntry;
+      const size = frameBytes(entry);
+      if (entry.stream !== 0) {
+        generation.openIndex.add(
+          entry.stream,
+          entry.firstOffset,
+          entry.recordCount,
+          entry.appendTimeMs,
+          page.number,
+          ats[i] as number,
+          size,
+        );
+      }
+      this.pending -= size;
+      entry.durable();
+    }
+  }
+
+  private shouldRoll(): boolean {
+    const { pageBytes, rowCount } = this.newest();
+    return pageBytes >= this.options.generationBytes || rowCount >= limits.generationBatchesMax;
+  }
+
+  private sealing: Promise<void> = Promise.resolve();
+
+  /** Begins the next generation and seals the old one behind the commits of the new. */
+  private async roll(): Promise<void> {
+    const old = this.newest();
+    await this.beginGeneration();
+    old.state = 'sealing';
+    this.sealing = this.sealing.then(() => old.seal()).catch((cause: unknown) => this.fail(cause));
+    this.options.onRoll();
+  }
+
+  private async beginGeneration(): Promise<void> {
+    const { storage, epoch, shard, volumeId, log } = this.options;
+    const previous = this.generations.at(-1);
+    const header: GenerationHeader = {
+      shard,
+      epoch,
+      number: (previous?.header.number ?? 0) + 1,
+      firstPage: (previous?.lastPage ?? -1) + 1,
+      previousChain: previous?.chain ?? 0,
+      checkpointPage: this.checkpointPage,
+      volumeId,
+    };
+    const file = await storage.create(generationName(epoch, header.number));
+    await file.write([
+      { key: encodeKey(keyKinds.header, 0), value: encodeGenerationHeader(header) },
+    ]);
+    this.generations.push(new Generation(header, file));
+    await this.writeList();
+    log.info('began a generation', { shard, generation: file.name });
+  }
+
+  private async writeList(): Promise<void> {
+    const names = this.generations.map((generation) => generation.file.name);
+    await this.options.storage.writeList(encodeGenerationList(names));
+  }
+
+  private newest(): Generation {
+    const newest = this.generations.at(-1);
+    assert(newest !== undefined, 'a journal has a generation');
+    return newest;
+  }
+
+  private pageInMemory(number: number): CachedPage {
+    const page = this.cached(number);
+    if (page === undefined) throw this.missingPage(number);
+    return page;
+  }
+
+  private async readFromDisk(numbers: readonly number[]): Promise<readonly CachedPage[]> {
+    const byGeneration = numbers.map((number) => {
+      const generation = this.generations.find((candidate) => candidate.holdsPage(number));
+      if (generation === undefined) throw this.missingPage(number);
+      return { file: generation.file, key: encodeKey(keyKinds.page, number), number };
+    });
+    const files = new Set(byGeneration.map(({ file }) => file));
+    for (const file of files) {
+      await file.prefetch(byGeneration.filter((p) => p.file === file).map(({ key }) => key));
+    }
+    return byGeneration.map(({ file, key, number }) => {
+      const bytes = file.read(key);
+      if (bytes === undefined || readPageHeader(bytes, number) === undefined) {
+        throw this.missingPage(number);
+      }
+      const page = new CachedPage(number, bytes, 'disk');
+      this.reads.add(page);
+      return page;
+    });
+  }
+
+  private missingPage(number: number): BrokerError {
+    return new BrokerError(
+      'DATA_LOSS',
+      `page ${number} of shard ${this.options.shard} is missing or damaged; restore the volume from a backup`,
+      { metadata: { page: String(number) } },
+    );
+  }
+
+  private fail(cause: unknown): void {
+    if (this.failure !== undefined) return;
+    const text = cause instanceof Error ? cause.message : String(cause);
+    this.failure = new BrokerError(
+      'JOURNAL_FAILED',
+      `a commit of shard ${this.options.shard} failed: ${text}; the broker stops and recovers at its next start`,
+      { effect: 'unknown', cause },
+    );
+    this.options.onFatal(this.failure);
+  }
+}

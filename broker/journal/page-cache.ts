@@ -1,0 +1,74 @@
+// Pages in memory: the newest ones as they were packed (tail), and some read back from disk (read cache).
+//
+// Invariants:
+// - Each cache keeps at most its budget, plus the one page added last.
+// - A page from disk is not trusted: each batch in it is checked once against its CRCs by who reads it first.
+// - Cached buffers are never reused: who holds a page may keep it as long as it likes.
+
+export class CachedPage {
+  readonly number: number;
+  readonly bytes: Buffer;
+  private readonly verified: Set<number> | undefined;
+
+  constructor(number: number, bytes: Buffer, source: 'memory' | 'disk') {
+    this.number = number;
+    this.bytes = bytes;
+    this.verified = source === 'disk' ? new Set() : undefined;
+  }
+
+  /** Whether the frame at `at` has been checked since it came from disk. */
+  isVerified(at: number): boolean {
+    return this.verified === undefined || this.verified.has(at);
+  }
+
+  markVerified(at: number): void {
+    this.verified?.add(at);
+  }
+}
+
+/** Least recently used pages within a byte budget. */
+export class PageCache {
+  private readonly budgetBytes: number;
+  private readonly pages = new Map<number, CachedPage>();
+  private bytes = 0;
+
+  constructor(budgetBytes: number) {
+    this.budgetBytes = budgetBytes;
+  }
+
+  get usedBytes(): number {
+    return this.bytes;
+  }
+
+  /** Adds the page; `touch` pages again with `get` to keep them longer. */
+  add(page: CachedPage): void {
+    this.remove(page.number);
+    this.pages.set(page.number, page);
+    this.bytes += page.bytes.length;
+    for (const [number] of this.pages) {
+      if (this.bytes <= this.budgetBytes || number === page.number) break;
+      this.remove(number);
+    }
+  }
+
+  /** The page; leaves its age as it is. */
+  peek(number: number): CachedPage | undefined {
+    return this.pages.get(number);
+  }
+
+  /** The page, now the most recently used. */
+  get(number: number): CachedPage | undefined {
+    const page = this.pages.get(number);
+    if (page === undefined) return undefined;
+    this.pages.delete(number);
+    this.pages.set(number, page);
+    return page;
+  }
+
+  private remove(number: number): void {
+    const page = this.pages.get(number);
+    if (page === undefined) return;
+    this.pages.delete(number);
+    this.bytes -= page.bytes.length;
+  }
+}
