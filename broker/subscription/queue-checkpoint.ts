@@ -1,0 +1,72 @@
+// The bytes of a queue subscription's checkpoint: fence, acks, and the attempts of what is not acked.
+//
+// Bounded without splitting: unacked records between acked ones were in flight or coming back, of which there are at
+// most 100,000, so neither ranges nor attempt runs are more. That is about 2 MB, within one commit.
+import { WireWriter } from '../../proto/wire/writer.ts';
+import { AckSet } from './ack-set.ts';
+import { readDurable, readOffset } from './durable-bytes.ts';
+import { isOffset } from './offset-range.ts';
+import { RetryQueue, type RetryRun } from './retry-queue.ts';
+
+const formatVersion = 1;
+
+export interface QueueCheckpoint {
+  readonly acks: AckSet;
+  /** Times are wall-clock milliseconds here; 0 is ready. */
+  readonly retries: RetryQueue;
+  readonly fence: number;
+}
+
+/** `runs` ascending by offset; their times plus `wallOffsetMs` are wall-clock milliseconds. */
+export function encodeQueueCheckpoint(
+  acks: AckSet,
+  fence: number,
+  runs: readonly RetryRun[],
+  wallOffsetMs: number,
+): Uint8Array {
+  const acked = acks.encode();
+  const writer = new WireWriter(acked.length + 16 * runs.length + 32);
+  writer.varint(formatVersion);
+  writer.varint(fence);
+  writer.varint(acked.length);
+  writer.raw(acked);
+  writer.varint(runs.length);
+  let next = 0;
+  for (const run of runs) {
+    writer.varint(run.first - next);
+    writer.varint(run.last - run.first);
+    writer.varint(run.attempts);
+    writer.varint(wallTime(run.readyAtMs, wallOffsetMs));
+    next = run.last + 1;
+  }
+  return writer.finish();
+}
+
+/** Throws DATA_LOSS when the bytes are not what `encodeQueueCheckpoint` made. */
+export function decodeQueueCheckpoint(bytes: Uint8Array): QueueCheckpoint {
+  return readDurable('queue checkpoint', bytes, (reader, damaged) => {
+    const version = reader.varint();
+    if (version !== formatVersion) throw damaged(`version ${version}`);
+    const fence = readOffset(reader, damaged);
+    const acks = AckSet.decode(reader.view());
+    const retries = new RetryQueue();
+    const count = reader.varint();
+    let next = 0;
+    for (let i = 0; i < count; i++) {
+      const first = next + reader.varint();
+      const last = first + reader.varint();
+      const attempts = reader.varint();
+      if (!isOffset(last)) throw damaged(`attempts of offset ${last}`);
+      if (attempts === 0) throw damaged(`no attempts of offset ${first}`);
+      if (acks.countAcked(first, last) > 0) throw damaged(`attempts of acked ${first}-${last}`);
+      retries.put(first, last, attempts, reader.varint());
+      next = last + 1;
+    }
+    return { acks, retries, fence };
+  });
+}
+
+/** Whole wall-clock milliseconds, never early; 0 for what has no time to wait for. */
+export function wallTime(readyAtMs: number, wallOffsetMs: number): number {
+  return Math.max(0, Math.ceil(readyAtMs + wallOffsetMs));
+}

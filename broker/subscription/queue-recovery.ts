@@ -1,0 +1,90 @@
+// Makes a queue's state again after a restart: a checkpoint, then what was journaled after it, in its order.
+//
+// Invariants:
+// - what was acked stays acked, what was not is handed out again: leases are not durable;
+// - attempts are the last journaled ones; a back-off that was running goes on by the wall clock;
+// - applying an entry that the checkpoint has seen already changes nothing.
+import { assert } from '../core/assert.ts';
+import type { Offset } from '../core/ids.ts';
+import { limits } from '../core/limits.ts';
+import { AckSet } from './ack-set.ts';
+import type { DurableAttemptRun } from './entries.ts';
+import { isRange, type OffsetRange } from './offset-range.ts';
+import { decodeQueueCheckpoint, type QueueCheckpoint } from './queue-checkpoint.ts';
+import { QueueState, type QueuePolicy } from './queue-state.ts';
+import { RetryQueue } from './retry-queue.ts';
+
+export interface QueueRecoveryStart {
+  readonly policy: QueuePolicy;
+  readonly nowMs: number;
+  readonly wallMs: number;
+  /** The offset after the partition's last record: nothing from there on can have been handed out. */
+  readonly end: Offset;
+  /** Above every lease number ever given in this partition; make it from the epoch. */
+  readonly firstLease: number;
+  /** Default limits.unackedRecordsMax. */
+  readonly unackedMax?: number;
+}
+
+export class QueueRecovery {
+  private readonly acks: AckSet;
+  /** Times are wall-clock milliseconds. */
+  private readonly retries: RetryQueue;
+  private fence: number;
+
+  private constructor(from: QueueCheckpoint) {
+    this.acks = from.acks;
+    this.retries = from.retries;
+    this.fence = from.fence;
+  }
+
+  /** A subscription without a checkpoint: everything below `start` counts as acked. */
+  static at(start: Offset): QueueRecovery {
+    return new QueueRecovery({ acks: new AckSet(start), retries: new RetryQueue(), fence: 0 });
+  }
+
+  /** Throws DATA_LOSS when the bytes are damaged. */
+  static fromCheckpoint(bytes: Uint8Array): QueueRecovery {
+    return new QueueRecovery(decodeQueueCheckpoint(bytes));
+  }
+
+  applyAcked(range: OffsetRange): void {
+    this.retries.remove(range.first, range.last);
+    this.acks.add(range.first, range.last);
+  }
+
+  applyAttempts(run: DurableAttemptRun): void {
+    assert(isRange(run.first, run.last), `attempts of ${run.first}-${run.last}`);
+    this.retries.remove(run.first, run.last);
+    this.acks.visitUnacked(run.first, run.last, (first, last) => {
+      this.retries.put(first, last, run.attempts, run.readyAtWallMs);
+    });
+  }
+
+  applySeek(offset: Offset, fence: number): void {
+    this.retries.clear();
+    this.acks.resetTo(offset);
+    this.fence = Math.max(this.fence, fence);
+  }
+
+  /**
+   * The state to go on with; this object must not be used afterwards. What had attempts keeps them and waits for the
+   * rest of its back-off, but never longer than the longest one: a wall clock that stepped back holds no record.
+   */
+  start(start: QueueRecoveryStart): QueueState {
+    const retries = new RetryQueue();
+    for (const { first, last, attempts, readyAtMs } of this.retries) {
+      const waitMs = Math.min(Math.max(readyAtMs - start.wallMs, 0), limits.backoffMsMax);
+      retries.put(first, last, attempts, start.nowMs + waitMs);
+    }
+    return new QueueState({
+      acks: this.acks,
+      retries,
+      policy: start.policy,
+      deliveredBefore: start.end,
+      fence: this.fence,
+      firstLease: start.firstLease,
+      unackedMax: start.unackedMax ?? limits.unackedRecordsMax,
+    });
+  }
+}
