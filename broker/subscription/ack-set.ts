@@ -40,6 +40,17 @@ export class AckSet {
     return this.above;
   }
 
+  /** The offset after the last acked one. Looks through one chunk. */
+  get end(): Offset {
+    const last = this.chunks[this.chunks.length - 1];
+    if (last === undefined) return this.floorOffset;
+    let end = 0;
+    for (let at = last.nextSet(0); at < chunkOffsets; at = last.nextSet(end)) {
+      end = last.nextUnset(at);
+    }
+    return last.index * chunkOffsets + end;
+  }
+
   /** About how much memory it takes. */
   get bytes(): number {
     return this.chunks.reduce((sum, chunk) => sum + chunk.bytes + chunkOverheadBytes, 0);

@@ -1,7 +1,7 @@
 // The bytes of a queue subscription's checkpoint: fence, acks, and the attempts of what is not acked.
 //
 // Bounded without splitting: unacked records between acked ones were in flight or coming back, of which there are at
-// most 100,000, so neither ranges nor attempt runs are more. That is about 2 MB, within one commit.
+// most 100,000, so neither ranges nor attempt runs are more: 4 and 12 bytes each, 1.6 MB, within one commit.
 import { WireWriter } from '../../proto/wire/writer.ts';
 import { AckSet } from './ack-set.ts';
 import { readDurable, readOffset } from './durable-bytes.ts';

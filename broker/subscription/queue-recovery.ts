@@ -67,11 +67,17 @@ export class QueueRecovery {
     this.fence = Math.max(this.fence, fence);
   }
 
+  /** Offsets below are gone for ever: they count as acked. */
+  skipTo(offset: Offset): void {
+    if (offset > this.acks.floor) this.applyAcked({ first: this.acks.floor, last: offset - 1 });
+  }
+
   /**
    * The state to go on with; this object must not be used afterwards. What had attempts keeps them and waits for the
    * rest of its back-off, but never longer than the longest one: a wall clock that stepped back holds no record.
    */
   start(start: QueueRecoveryStart): QueueState {
+    const unackedMax = start.unackedMax ?? limits.unackedRecordsMax;
     const retries = new RetryQueue();
     for (const { first, last, attempts, readyAtMs } of this.retries) {
       const waitMs = Math.min(Math.max(readyAtMs - start.wallMs, 0), limits.backoffMsMax);
@@ -81,10 +87,11 @@ export class QueueRecovery {
       acks: this.acks,
       retries,
       policy: start.policy,
-      deliveredBefore: start.end,
+      // Above the last ack at most `unackedMax` records were in flight; a client cannot have had more.
+      deliveredBefore: Math.min(start.end, this.acks.end + unackedMax),
       fence: this.fence,
       firstLease: start.firstLease,
-      unackedMax: start.unackedMax ?? limits.unackedRecordsMax,
+      unackedMax,
     });
   }
 }

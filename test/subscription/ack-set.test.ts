@@ -40,6 +40,7 @@ function expectEqual(acks: AckSet, plain: PlainAcks, from: number, to: number): 
   acks.check();
   expect(acks.floor).toBe(plain.floor);
   expect(acks.ackedAbove).toBe(plain.acked.size);
+  expect(acks.end).toBe(Math.max(plain.floor, ...[...plain.acked].map((offset) => offset + 1)));
   let nextUnacked = to;
   while (plain.has(nextUnacked)) nextUnacked++;
   let nextAcked = to;
