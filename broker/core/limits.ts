@@ -13,8 +13,13 @@ export const limits = {
   partitionsPerTopicMax: 256,
   /** Topics of an installation (reject): about 1 KiB of memory each in the catalog and its shard. */
   topicsMax: 100_000,
+  /** Partitions of an installation (reject): about 2 KiB of memory each in its shard. */
+  partitionsMax: 200_000,
   /** Subscriptions of a topic (reject). */
   subscriptionsPerTopicMax: 1_000,
+  /** Items of one page of a list (reject): a page of topics with their status fits one unary answer. */
+  listPageMax: 1_000,
+  listPageDefault: 100,
 
   // --- Records and batches -----------------------------------------------------------------------------
   keyBytesMax: 1 * KiB,
@@ -24,6 +29,8 @@ export const limits = {
   /** (reject) An index inside a batch fits 16 bits in ack state. */
   recordsPerBatchMax: 65_536,
   batchBytesDefault: 1 * MiB,
+  /** Smallest maximum that a topic may state (reject): below it publishing degrades to single records. */
+  batchBytesMin: 1 * KiB,
   /** Below gRPC's default of 4 MiB with room for the frame around it, so generated clients need no options. */
   batchBytesMax: 3 * MiB,
   /** Largest gRPC message accepted (reject). */
@@ -49,10 +56,18 @@ export const limits = {
   /** A generation is sealed at this size or batch count, whichever comes first. */
   generationBytes: 256 * MiB,
   generationBatchesMax: 1_000_000,
+  /** A checkpoint adds so much to a commit: about a tenth of a full one. */
+  checkpointBytesPerStep: 192 * KiB,
+  /** Share of the volume that publishing leaves free for acks, control entries, indexes and checkpoints. */
+  diskReserveShare: 0.05,
+  diskReserveBytesMin: 8 * MiB,
+  diskReserveBytesMax: 1024 * MiB,
   /** Packed pages kept in memory for tailing readers and dispatchers (spill: read from LMDB). */
   tailCacheBytes: 64 * MiB,
   /** Pages read back from LMDB kept for other readers of the same range (spill). */
   readCacheBytes: 32 * MiB,
+  /** Pages read from LMDB at once for a reader that goes forward: 1 MiB in one hop off the event loop. */
+  readAheadPages: 4,
 
   // --- Delivery ----------------------------------------------------------------------------------------
   /** A frame to a client holds one batch or at most this much. */
@@ -76,6 +91,8 @@ export const limits = {
 } as const;
 
 assert(limits.batchBytesMax + 64 * KiB < limits.requestBytesMax, 'a batch fits a request');
+assert(limits.batchBytesMin <= limits.batchBytesDefault, 'default batch above the minimum');
+assert(limits.topicsMax <= limits.partitionsMax, 'every topic has a partition');
 assert(limits.batchBytesDefault <= limits.batchBytesMax, 'default batch within the maximum');
 assert(limits.publishWindowBytes <= limits.publishPendingBytesMax, 'one stream within the pool');
 assert(limits.publishWindowBytes >= limits.batchBytesMax, 'a window admits the largest batch');

@@ -1,0 +1,188 @@
+// Bytes of the catalog's journal entries: protobuf wire format without a schema file, they never leave the journal.
+//
+// Invariants:
+// - decode(encode(x)) equals x.
+// - Damaged bytes throw DATA_LOSS or decode to another well-formed entry (which the journal's CRC excludes); policy
+//   limits are not checked here, so that lowering one never makes a journal unreadable.
+import { BrokerError } from '../core/errors.ts';
+import { subscriptionId, topicId } from '../core/ids.ts';
+import { WireError } from '../../proto/wire/reader.ts';
+import { WireWriter } from '../../proto/wire/writer.ts';
+import type { CatalogCheckpointEntry, CatalogCounters, CatalogEvent } from './catalog-events.ts';
+import {
+  bytesField,
+  decodeSubscription,
+  decodeTombstone,
+  decodeTopic,
+  encodeSubscription,
+  encodeTombstone,
+  encodeTopic,
+  nameOf,
+  numberField,
+  readId,
+  readMessage,
+  readShard,
+  readText,
+  tombstoneCodes,
+} from './object-codec.ts';
+
+const eventCodes = {
+  'topic-created': 1,
+  'topic-changed': 2,
+  'topic-deleted': 3,
+  'subscription-created': 4,
+  'subscription-changed': 5,
+  'subscription-deleted': 6,
+  'tombstone-cleared': 7,
+} as const satisfies Record<CatalogEvent['kind'], number>;
+
+const checkpointCodes = {
+  counters: 1,
+  topic: 2,
+  subscription: 3,
+  tombstone: 4,
+} as const satisfies Record<CatalogCheckpointEntry['kind'], number>;
+
+export function encodeCatalogEvent(event: CatalogEvent): Buffer {
+  const writer = new WireWriter();
+  writer.uint(1, eventCodes[event.kind]);
+  switch (event.kind) {
+    case 'topic-created':
+    case 'topic-changed':
+      writer.bytes(2, encodeTopic(event.topic));
+      break;
+    case 'subscription-created':
+    case 'subscription-changed':
+      writer.bytes(2, encodeSubscription(event.subscription));
+      break;
+    case 'topic-deleted':
+    case 'subscription-deleted':
+      writer.bytes(2, encodeTombstone(event.tombstone));
+      break;
+    case 'tombstone-cleared':
+      writer.uint(3, tombstoneCodes[event.of]);
+      writer.uint(4, event.id);
+      writer.string(5, event.shard);
+  }
+  return writer.finish();
+}
+
+/** Throws DATA_LOSS. */
+export function decodeCatalogEvent(bytes: Uint8Array): CatalogEvent {
+  return orDataLoss('catalog event', (): CatalogEvent => {
+    const fields = { kind: 0, of: 0, id: 0, shard: '' };
+    let object: Uint8Array = new Uint8Array(0);
+    readMessage(bytes, {
+      [numberField(1)]: (reader) => (fields.kind = reader.uint32()),
+      [bytesField(2)]: (reader) => (object = reader.view()),
+      [numberField(3)]: (reader) => (fields.of = reader.uint32()),
+      [numberField(4)]: (reader) => (fields.id = reader.uint32()),
+      [bytesField(5)]: (reader) => (fields.shard = readText(reader)),
+    });
+    const kind = nameOf(eventCodes, fields.kind, 'event kind');
+    switch (kind) {
+      case 'topic-created':
+      case 'topic-changed':
+        return { kind, topic: decodeTopic(object) };
+      case 'subscription-created':
+      case 'subscription-changed':
+        return { kind, subscription: decodeSubscription(object) };
+      case 'topic-deleted': {
+        const tombstone = decodeTombstone(object);
+        if (tombstone.of !== 'topic') throw new WireError('tombstone is not of a topic');
+        return { kind, tombstone };
+      }
+      case 'subscription-deleted': {
+        const tombstone = decodeTombstone(object);
+        if (tombstone.of !== 'subscription') throw new WireError('tombstone is of a topic');
+        return { kind, tombstone };
+      }
+      case 'tombstone-cleared': {
+        const of = nameOf(tombstoneCodes, fields.of, 'tombstone kind');
+        const id = readId(fields.id, `${of} id`);
+        const shard = readShard(fields.shard);
+        if (of === 'topic') return { kind, of, id: topicId(id), shard };
+        return { kind, of, id: subscriptionId(id), shard };
+      }
+    }
+  });
+}
+
+export function encodeCatalogCheckpoint(entry: CatalogCheckpointEntry): Buffer {
+  const writer = new WireWriter();
+  writer.uint(1, checkpointCodes[entry.kind]);
+  switch (entry.kind) {
+    case 'counters':
+      writer.bytes(2, encodeCounters(entry.counters));
+      break;
+    case 'topic':
+      writer.bytes(2, encodeTopic(entry.topic));
+      break;
+    case 'subscription':
+      writer.bytes(2, encodeSubscription(entry.subscription));
+      break;
+    case 'tombstone':
+      writer.bytes(2, encodeTombstone(entry.tombstone));
+  }
+  return writer.finish();
+}
+
+/** Throws DATA_LOSS. */
+export function decodeCatalogCheckpoint(bytes: Uint8Array): CatalogCheckpointEntry {
+  return orDataLoss('catalog checkpoint', (): CatalogCheckpointEntry => {
+    let code = 0;
+    let object: Uint8Array = new Uint8Array(0);
+    readMessage(bytes, {
+      [numberField(1)]: (reader) => (code = reader.uint32()),
+      [bytesField(2)]: (reader) => (object = reader.view()),
+    });
+    const kind = nameOf(checkpointCodes, code, 'checkpoint kind');
+    switch (kind) {
+      case 'counters':
+        return { kind, counters: decodeCounters(object) };
+      case 'topic':
+        return { kind, topic: decodeTopic(object) };
+      case 'subscription':
+        return { kind, subscription: decodeSubscription(object) };
+      case 'tombstone':
+        return { kind, tombstone: decodeTombstone(object) };
+    }
+  });
+}
+
+function encodeCounters(counters: CatalogCounters): Buffer {
+  const writer = new WireWriter(64);
+  writer.uint(1, counters.nextTopicId);
+  writer.uint(2, counters.nextPartitionId);
+  writer.uint(3, counters.nextSubscriptionId);
+  writer.uint(4, counters.nextRevision);
+  return writer.finish();
+}
+
+function decodeCounters(bytes: Uint8Array): CatalogCounters {
+  const counters = { nextTopicId: 0, nextPartitionId: 0, nextSubscriptionId: 0, nextRevision: 0 };
+  readMessage(bytes, {
+    [numberField(1)]: (reader) => (counters.nextTopicId = reader.varint()),
+    [numberField(2)]: (reader) => (counters.nextPartitionId = reader.varint()),
+    [numberField(3)]: (reader) => (counters.nextSubscriptionId = reader.varint()),
+    [numberField(4)]: (reader) => (counters.nextRevision = reader.varint()),
+  });
+  for (const [name, value] of Object.entries(counters)) {
+    if (value === 0) throw new WireError(`${name} is missing`);
+  }
+  return counters;
+}
+
+function orDataLoss<T>(what: string, decode: () => T): T {
+  try {
+    return decode();
+  } catch (cause) {
+    const named = cause instanceof BrokerError && cause.reason === 'NAME_INVALID';
+    if (!named && !(cause instanceof WireError)) throw cause;
+    throw new BrokerError(
+      'DATA_LOSS',
+      `a journal entry (${what}) is damaged: ${cause.message}; restore the volume from a backup`,
+      { cause },
+    );
+  }
+}

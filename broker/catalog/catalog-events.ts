@@ -1,0 +1,68 @@
+// What the catalog's journal says: events, and the entries of a checkpoint. Bytes: catalog-entries.ts.
+//
+// Invariant: an event carries the whole object as it is afterwards, so that a replay that begins in the middle, with
+// the object's checkpoint entry still to come, ends in the same state.
+import type { SubscriptionId, TopicId } from '../core/ids.ts';
+import type { SubscriptionName } from './names.ts';
+import type { Subscription } from './subscription.ts';
+import type { ShardPartitions, Topic } from './topic.ts';
+
+/** A deleted topic whose data some shard has not yet durably dropped. */
+export interface TopicTombstone {
+  readonly of: 'topic';
+  readonly topicId: TopicId;
+  readonly name: string;
+  /** Subscriptions that went with it. */
+  readonly subscriptions: readonly SubscriptionId[];
+  /** What is still to be dropped; never empty. */
+  readonly pending: readonly ShardPartitions[];
+}
+
+/** A deleted subscription whose cursors some shard has not yet durably dropped. */
+export interface SubscriptionTombstone {
+  readonly of: 'subscription';
+  readonly subscriptionId: SubscriptionId;
+  readonly topicId: TopicId;
+  readonly name: SubscriptionName;
+  /** What is still to be dropped; never empty. */
+  readonly pending: readonly ShardPartitions[];
+}
+
+/** Absence never means deletion: a shard drops data only because a tombstone says so. */
+export type Tombstone = TopicTombstone | SubscriptionTombstone;
+
+export type CatalogEvent =
+  | { readonly kind: 'topic-created'; readonly topic: Topic }
+  | { readonly kind: 'topic-changed'; readonly topic: Topic }
+  /** Its subscriptions go with it. */
+  | { readonly kind: 'topic-deleted'; readonly tombstone: TopicTombstone }
+  | { readonly kind: 'subscription-created'; readonly subscription: Subscription }
+  | { readonly kind: 'subscription-changed'; readonly subscription: Subscription }
+  | { readonly kind: 'subscription-deleted'; readonly tombstone: SubscriptionTombstone }
+  /** The shard has durably dropped its part. */
+  | {
+      readonly kind: 'tombstone-cleared';
+      readonly of: 'topic';
+      readonly id: TopicId;
+      readonly shard: string;
+    }
+  | {
+      readonly kind: 'tombstone-cleared';
+      readonly of: 'subscription';
+      readonly id: SubscriptionId;
+      readonly shard: string;
+    };
+
+/** The next number of each kind. They only rise. */
+export interface CatalogCounters {
+  readonly nextTopicId: number;
+  readonly nextPartitionId: number;
+  readonly nextSubscriptionId: number;
+  readonly nextRevision: number;
+}
+
+export type CatalogCheckpointEntry =
+  | { readonly kind: 'counters'; readonly counters: CatalogCounters }
+  | { readonly kind: 'topic'; readonly topic: Topic }
+  | { readonly kind: 'subscription'; readonly subscription: Subscription }
+  | { readonly kind: 'tombstone'; readonly tombstone: Tombstone };

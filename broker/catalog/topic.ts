@@ -1,0 +1,138 @@
+// A topic as the catalog knows it: identity, where its partitions are, what its owner asked for.
+//
+// Invariants:
+// - `partitions` and `shards` have `spec.partitions` elements each; the shard of partition i is `shards[i]`, written
+//   here when the partition is made and never computed.
+// - Partitions are added, never removed; ids are never reused.
+import type { PartitionId, TopicId } from '../core/ids.ts';
+import { limits } from '../core/limits.ts';
+import type { TopicName } from './names.ts';
+import {
+  checkBetween,
+  describeFields,
+  fieldChanges,
+  specInvalid,
+  type SpecFields,
+} from './spec-fields.ts';
+
+/** A record goes when it is outside the window and acked, or older than `unackedAgeMs`. See topic.proto. */
+export interface Retention {
+  /** 0: the window has no age. */
+  readonly ageMs: number;
+  /** Stored bytes per partition. 0: the window has no size. */
+  readonly bytes: number;
+  /** Everything is inside the window. */
+  readonly forever: boolean;
+  /** 0: unacked records never expire. */
+  readonly unackedAgeMs: number;
+}
+
+export interface TopicSpec {
+  readonly partitions: number;
+  readonly retention: Retention;
+  /** Largest batch. */
+  readonly batchBytesMax: number;
+}
+
+/** What a caller wants changed; undefined leaves it as it is, or at its default in a new topic. */
+export interface TopicSpecPatch {
+  readonly partitions?: number | undefined;
+  /** Replaced as a whole. */
+  readonly retention?: Retention | undefined;
+  readonly batchBytesMax?: number | undefined;
+}
+
+export interface Topic {
+  readonly id: TopicId;
+  readonly name: TopicName;
+  /** By partition index. */
+  readonly partitions: readonly PartitionId[];
+  /** By partition index. */
+  readonly shards: readonly string[];
+  readonly spec: TopicSpec;
+  /** Number of the catalog's change that made this version; rises over all objects and incarnations. */
+  readonly revision: number;
+  readonly createdAtMs: number;
+}
+
+/** Partitions of one object in one shard. */
+export interface ShardPartitions {
+  readonly shard: string;
+  readonly partitions: readonly PartitionId[];
+}
+
+export const topicSpecDefault: TopicSpec = {
+  partitions: 1,
+  retention: { ageMs: 7 * 24 * 3600 * 1000, bytes: 0, forever: false, unackedAgeMs: 0 },
+  batchBytesMax: limits.batchBytesDefault,
+};
+
+/** The spec with the patch in it. Throws SPEC_INVALID. */
+export function patchTopicSpec(spec: TopicSpec, patch: TopicSpecPatch): TopicSpec {
+  const patched: TopicSpec = {
+    partitions: patch.partitions ?? spec.partitions,
+    retention: { ...(patch.retention ?? spec.retention) },
+    batchBytesMax: patch.batchBytesMax ?? spec.batchBytesMax,
+  };
+  checkBetween('partitions', patched.partitions, 1, limits.partitionsPerTopicMax);
+  checkBetween(
+    'batch_bytes_max',
+    patched.batchBytesMax,
+    limits.batchBytesMin,
+    limits.batchBytesMax,
+  );
+  checkRetention(patched.retention);
+  return patched;
+}
+
+/** One line per field that differs, with the names of the API. */
+export function topicSpecChanges(before: TopicSpec, after: TopicSpec): string[] {
+  return fieldChanges(topicSpecFields(before), topicSpecFields(after));
+}
+
+export function describeTopicSpec(spec: TopicSpec): string {
+  return describeFields(topicSpecFields(spec));
+}
+
+/** The partitions of a topic, grouped by where they are. */
+export function partitionsByShard(topic: Topic): readonly ShardPartitions[] {
+  const byShard = new Map<string, PartitionId[]>();
+  topic.partitions.forEach((partition, index) => {
+    const shard = topic.shards[index] ?? '';
+    const partitions = byShard.get(shard);
+    if (partitions === undefined) byShard.set(shard, [partition]);
+    else partitions.push(partition);
+  });
+  return [...byShard].map(([shard, partitions]) => ({ shard, partitions }));
+}
+
+function topicSpecFields(spec: TopicSpec): SpecFields {
+  return {
+    partitions: spec.partitions,
+    'retention.age_ms': spec.retention.ageMs,
+    'retention.bytes': spec.retention.bytes,
+    'retention.forever': spec.retention.forever,
+    'retention.unacked_age_ms': spec.retention.unackedAgeMs,
+    batch_bytes_max: spec.batchBytesMax,
+  };
+}
+
+function checkRetention({ ageMs, bytes, forever, unackedAgeMs }: Retention): void {
+  checkBetween('retention.age_ms', ageMs, 0, Number.MAX_SAFE_INTEGER);
+  checkBetween('retention.bytes', bytes, 0, Number.MAX_SAFE_INTEGER);
+  checkBetween('retention.unacked_age_ms', unackedAgeMs, 0, Number.MAX_SAFE_INTEGER);
+  if (forever && (ageMs !== 0 || bytes !== 0)) {
+    throw specInvalid(
+      'retention.forever',
+      'true',
+      'excludes a window; leave age_ms and bytes at 0, or forever unset',
+    );
+  }
+  if (unackedAgeMs !== 0 && unackedAgeMs < ageMs) {
+    throw specInvalid(
+      'retention.unacked_age_ms',
+      String(unackedAgeMs),
+      `must be 0 (unacked records never expire) or at least age_ms, which is ${ageMs}`,
+    );
+  }
+}
