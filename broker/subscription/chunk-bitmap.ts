@@ -67,7 +67,6 @@ export class ChunkBitmap implements ChunkForm {
     if (index === 0) return 0;
     // The members below were taken out step by step; look only at words from the first member on.
     const first = this.nextSet(0);
-    if (first >= index) return 0;
     let removed = 0;
     for (let at = first >>> 5; at <= (index - 1) >>> 5; at++) {
       const gone = (this.words[at] as number) & maskOf(at, first, index - 1);

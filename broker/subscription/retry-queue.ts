@@ -120,8 +120,8 @@ export class RetryQueue {
       this.index.remove(entry);
       this.byTime.remove(entry);
     } else if (entry.first === first) {
+      // Its place in the heap stays: no other run lies between its old and its new first offset.
       entry.first = last + 1;
-      this.byTime.update(entry);
     } else {
       const behind = entry.last;
       entry.last = first - 1;

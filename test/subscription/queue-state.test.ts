@@ -197,6 +197,17 @@ describe('QueueState.next', () => {
     expect(fresh).toBe(1_500);
   });
 
+  test('gives fresh records no more than 1,000 before their turn after a time of retries only', () => {
+    const queue = newQueue();
+    const first = leaseNext(queue, 0, 20_000);
+    queue.nack(first.lease, 0, 19_999, 1, 0, draw);
+    // No fresh records yet: 15,000 retries go out alone.
+    for (let i = 0; i < 150; i++) expect(leaseNext(queue, 10, 20_000, 100).attempt).toBe(2);
+    let freshFirst = 0;
+    while (leaseNext(queue, 10, 1_000_000, 100).attempt === 1) freshFirst += 100;
+    expect(freshFirst).toBe(1_000);
+  });
+
   test('never lets one record that fails at once keep the others from being retried', () => {
     const noWait = { ackDeadlineMs: 1_000, backoffMinMs: 0, backoffMaxMs: 0 };
     const queue = newQueue();

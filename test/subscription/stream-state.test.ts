@@ -112,7 +112,7 @@ describe('StreamState', () => {
       ack: fc.integer({ min: 1, max: 8 }),
     });
     fc.assert(
-      fc.property(fc.array(event, { maxLength: 40 }), (history) => {
+      fc.property(fc.array(event, { maxLength: 40, size: 'max' }), (history) => {
         const state = new StreamState();
         let nextForConsumer = 0;
         for (const { consumer, send, ack } of history) {
