@@ -86,6 +86,11 @@ export const limits = {
   // --- Connections -------------------------------------------------------------------------------------
   connectionsMax: 20_000,
   streamsPerConnectionMax: 1_000,
+  /** Memory that one HTTP/2 session may hold, MiB (reject its next stream): a window and frames on their way. */
+  sessionMemoryMiB: 64,
+  /** A connection that answers no ping in time is closed, so that half-open ones do not pile up. */
+  keepaliveIntervalMs: 30_000,
+  keepaliveTimeoutMs: 10_000,
   /** HTTP/2 receive window of a connection and of a stream, bytes. */
   receiveWindowBytes: 8 * MiB,
 } as const;

@@ -22,7 +22,7 @@ export const frameHeaderBytes = 16;
 
 /** Frame types below this one belong to the journal itself; owners of a journal use the ones from here on. */
 export const ownerTypesFrom = 16;
-export const journalTypes = { checkpointComplete: 1, generationDropped: 2 } as const;
+export const journalTypes = { checkpointComplete: 1, generationDropped: 2, barrier: 3 } as const;
 
 const twoTo32 = 2 ** 32;
 

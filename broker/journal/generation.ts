@@ -69,6 +69,10 @@ export class Generation {
     return (this.rows ?? this.sealedIndex)?.findTailOfBytes(stream, bytes);
   }
 
+  pagesFrom(stream: number, offset: number, pagesMax: number): number[] {
+    return (this.rows ?? this.sealedIndex)?.pagesFrom(stream, offset, pagesMax) ?? [];
+  }
+
   bytesFrom(stream: number, offset: number): number {
     return (this.rows ?? this.sealedIndex)?.bytesFrom(stream, offset) ?? 0;
   }

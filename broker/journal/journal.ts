@@ -114,9 +114,9 @@ export class Journal {
     return this.generations.reduce((sum, generation) => sum + generation.file.bytes(), 0);
   }
 
-  /** Page that the next entry will stand in or after: everything appended so far is at or before it. */
-  get positionPage(): number {
-    return this.nextPageNumber;
+  /** First page of the newest generation: a checkpoint that is written from now on may say that it began there. */
+  get newestFirstPage(): number {
+    return this.newest().header.firstPage;
   }
 
   /** Puts the entry into the next commit. Its `durable` is called when that commit is fsynced. */
@@ -134,6 +134,11 @@ export class Journal {
   /** Appends a control entry; resolves when it is durable. */
   write(type: number, payload: Uint8Array): Promise<void> {
     return new Promise((resolve) => this.append(new ControlEntry(type, payload, resolve)));
+  }
+
+  /** Resolves behind everything appended so far, in a commit of its own or theirs. */
+  barrier(): Promise<void> {
+    return this.write(journalTypes.barrier, new Uint8Array(0));
   }
 
   /** Resolves when everything appended so far is durable; rejects when the journal has failed. */
@@ -184,6 +189,15 @@ export class Journal {
     let bytes = 0;
     for (const generation of this.generations) bytes += generation.bytesFrom(stream, offset);
     return bytes;
+  }
+
+  /** Numbers of the pages that hold the batches of a stream from an offset on, ascending, of one generation. */
+  pagesFrom(stream: number, offset: number, pagesMax: number): number[] {
+    for (let i = this.generations.length - 1; i >= 0; i--) {
+      const pages = this.generations[i]?.pagesFrom(stream, offset, pagesMax) ?? [];
+      if (pages.length > 0) return pages;
+    }
+    return [];
   }
 
   /** First and last offset that any generation holds of the stream. */

@@ -76,6 +76,20 @@ export class OpenIndex {
     return index >= rows.count ? undefined : this.location(rows, index);
   }
 
+  /** Numbers of the pages that hold the stream's batches from the one with `offset` on, ascending. */
+  pagesFrom(stream: number, offset: number, pagesMax: number): number[] {
+    const rows = this.streams.get(stream);
+    if (rows === undefined || offset > rows.lastOffset) return [];
+    const pages: number[] = [];
+    let row = lastAtMost(rows.firstOffsets, rows.count, offset);
+    if (row < 0) return [];
+    for (; row < rows.count && pages.length < pagesMax; row++) {
+      const page = this.firstPage + (rows.pages[row] as number);
+      if (page !== pages.at(-1)) pages.push(page);
+    }
+    return pages;
+  }
+
   /** Stored bytes of the stream in this generation from the batch that begins at `offset` on. */
   bytesFrom(stream: number, offset: number): number {
     const rows = this.streams.get(stream);

@@ -123,16 +123,27 @@ export class SealedIndex {
     return this.search(stream, column.bytesBefore, (value) => value < least, 1);
   }
 
+  pagesFrom(stream: number, offset: number, pagesMax: number): number[] {
+    const summary = this.summary(stream);
+    if (summary === undefined || offset > summary.lastOffset || offset < summary.firstOffset) {
+      return [];
+    }
+    const { firstRow, rowCount } = this.place(stream);
+    const pages: number[] = [];
+    let row = this.rowOfOffset(stream, offset);
+    for (; row < firstRow + rowCount && pages.length < pagesMax; row++) {
+      const found = this.row(row);
+      const page = this.firstPage + found.page.readUInt32LE(found.at + 4);
+      if (page !== pages.at(-1)) pages.push(page);
+    }
+    return pages;
+  }
+
   bytesFrom(stream: number, offset: number): number {
     const summary = this.summary(stream);
     if (summary === undefined || offset > summary.lastOffset) return 0;
-    const { firstRow, rowCount } = this.place(stream);
-    const found = this.lastRowWhere(
-      firstRow,
-      rowCount,
-      column.firstOffset,
-      (value) => value <= offset,
-    );
+    const { firstRow } = this.place(stream);
+    const found = this.rowOfOffset(stream, offset);
     return summary.bytes - this.value(Math.max(found, firstRow), column.bytesBefore);
   }
 
@@ -177,6 +188,11 @@ export class SealedIndex {
     const at = this.summaryAt(stream);
     if (at === undefined) return { firstRow: 0, rowCount: 0 };
     return { firstRow: this.seal.readUInt32LE(at + 4), rowCount: this.seal.readDoubleLE(at + 48) };
+  }
+
+  private rowOfOffset(stream: number, offset: number): number {
+    const { firstRow, rowCount } = this.place(stream);
+    return this.lastRowWhere(firstRow, rowCount, column.firstOffset, (value) => value <= offset);
   }
 
   /** The location `step` rows after the last row of the stream whose column value `isBefore`. */

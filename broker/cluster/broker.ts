@@ -1,0 +1,341 @@
+// The in-process interface of the broker: what every service calls, whatever protocol it speaks.
+//
+// Invariants:
+// - A change of the catalog is durable before the shards follow it, and both before the caller has its answer.
+// - Publishing is admitted against the disk here, in one place, for every way of publishing.
+import { parseConsumerName, parsePublisherName, parseSubscriptionName } from '../catalog/names.ts';
+import { parseTopicName, type TopicName } from '../catalog/names.ts';
+import type { Page, PageRequest } from '../catalog/page.ts';
+import { planApplySubscription, planDeleteSubscription } from '../catalog/subscription-plan.ts';
+import type {
+  StartPosition,
+  Subscription,
+  SubscriptionKind,
+  SubscriptionSpecPatch,
+} from '../catalog/subscription.ts';
+import { planApplyTopic, planDeleteTopic } from '../catalog/topic-plan.ts';
+import type { Topic, TopicSpecPatch } from '../catalog/topic.ts';
+import { ByteBudget } from '../core/byte-budget.ts';
+import type { Clock } from '../core/clock.ts';
+import { BrokerError } from '../core/errors.ts';
+import type { Log } from '../core/log.ts';
+import type { Random } from '../core/random.ts';
+import type { WhenDurable } from '../log/append-entry.ts';
+import type { AppendRequest, PartitionLog } from '../log/partition-log.ts';
+import { catalogShard, type CatalogStore } from '../shard/catalog-store.ts';
+import type { DiskGuard } from '../shard/disk-guard.ts';
+import type { Shard } from '../shard/shard.ts';
+import type { ConsumerFigures, PartitionFigures, ShardFigures, TopicFigures } from './figures.ts';
+import { openPublisher, type OpenPublisher } from './open-publisher.ts';
+import type { OpenSubscription, SubscriptionPartition } from './open-subscription.ts';
+import type { OpenTopic } from './open-topic.ts';
+import { resolvePosition } from './positions.ts';
+import { TopicDirectory } from './topic-directory.ts';
+
+export interface BrokerIdentity {
+  readonly clusterId: string;
+  readonly brokerId: string;
+  readonly version: string;
+}
+
+export interface BrokerParts {
+  readonly identity: BrokerIdentity;
+  readonly catalog: CatalogStore;
+  readonly catalogEpoch: number;
+  /** By name; data shards only. */
+  readonly shards: ReadonlyMap<string, Shard>;
+  readonly disk: DiskGuard;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  readonly publishPendingBytes: number;
+}
+
+export interface SeekTargets {
+  readonly to: readonly { readonly partition: number; readonly position: StartPosition }[];
+  /** For partitions that `to` does not name. */
+  readonly all: StartPosition | undefined;
+}
+
+export class Broker {
+  readonly clusterId: string;
+  readonly brokerId: string;
+  readonly version: string;
+  readonly startedAtMs: number;
+  /** Bytes of appends that are not durable yet; publish streams are not read while it is used up. */
+  readonly publishBudget: ByteBudget;
+  /** host:port that clients are told; known once the server listens. */
+  address = '';
+  private readonly parts: BrokerParts;
+  private readonly directory: TopicDirectory;
+  private lastConsumerNumber = 0;
+
+  private constructor(parts: BrokerParts) {
+    this.parts = parts;
+    this.clusterId = parts.identity.clusterId;
+    this.brokerId = parts.identity.brokerId;
+    this.version = parts.identity.version;
+    this.startedAtMs = parts.clock.wallMs();
+    this.publishBudget = new ByteBudget(parts.publishPendingBytes);
+    this.directory = new TopicDirectory(parts.catalog, parts.shards);
+  }
+
+  static async open(parts: BrokerParts): Promise<Broker> {
+    const broker = new Broker(parts);
+    await broker.directory.open();
+    return broker;
+  }
+
+  get topicCount(): number {
+    return this.directory.count;
+  }
+
+  // --- Topics --------------------------------------------------------------------------------------------
+
+  /** Throws NAME_INVALID, TENANT_NOT_FOUND, TOPIC_NOT_FOUND. */
+  topic(name: string): OpenTopic {
+    return this.directory.topic(this.topicName(name).full);
+  }
+
+  async applyTopic(request: {
+    readonly name: string;
+    readonly patch: TopicSpecPatch;
+    readonly revision: string;
+    readonly dryRun: boolean;
+  }) {
+    const { patch: spec, revision, dryRun } = request;
+    const name = this.topicName(request.name);
+    const plan = await this.parts.catalog.change((state) =>
+      planApplyTopic(state, { name, spec, revision, dryRun }, this.nowMs()),
+    );
+    if (plan.events.length > 0) {
+      const { topic } = this.directory.put(plan.topic);
+      for (const subscription of this.state.subscriptionsOf(topic.id)) {
+        await this.directory.putSubscription(subscription);
+      }
+    }
+    return plan;
+  }
+
+  listTopics(request: PageRequest & { readonly prefix: string }): Page<Topic> {
+    return this.state.listTopics(request.prefix, request);
+  }
+
+  /** `topicId` as text; empty: whichever is there. */
+  async deleteTopic(name: string, topicId: string): Promise<void> {
+    const parsed = this.topicName(name);
+    const plan = await this.parts.catalog.change((state) =>
+      planDeleteTopic(state, parsed, topicId),
+    );
+    await this.buryDeleted(plan.events);
+  }
+
+  topicFigures(topic: Topic): TopicFigures {
+    const open = this.directory.byTopicId(topic.id);
+    const partitions = open.logs.map((log, partition) => partitionFigures(partition, log));
+    return {
+      partitions,
+      storedBytes: partitions.reduce((sum, { storedBytes }) => sum + storedBytes, 0),
+      subscriptionCount: this.state.subscriptionCount(topic.id),
+    };
+  }
+
+  // --- Publishing ----------------------------------------------------------------------------------------
+
+  /** An empty name: one is invented. Durable when it resolves. */
+  async openPublisher(topicName: string, name: string, epoch: number): Promise<OpenPublisher> {
+    const topic = this.topic(topicName);
+    const publisher = name === '' ? `~${this.parts.random.hex(12)}` : parsePublisherName(name);
+    return openPublisher(topic, publisher, epoch, this.nowMs());
+  }
+
+  /** Throws DISK_FULL and what PartitionLog.append throws. */
+  append(log: PartitionLog, request: AppendRequest, whenDurable: WhenDurable): void {
+    this.parts.disk.admit(request.body.length);
+    log.append(request, this.nowMs(), whenDurable);
+  }
+
+  // --- Subscriptions -------------------------------------------------------------------------------------
+
+  /** Throws TOPIC_NOT_FOUND, SUBSCRIPTION_NOT_FOUND. */
+  subscription(topicName: string, name: string): Subscription {
+    const { topic } = this.topic(topicName);
+    return this.state.requireSubscription(topic, parseSubscriptionName(name));
+  }
+
+  async applySubscription(request: {
+    readonly topic: string;
+    readonly name: string;
+    readonly patch: SubscriptionSpecPatch;
+    readonly revision: string;
+    readonly dryRun: boolean;
+  }) {
+    const { patch: spec, revision, dryRun } = request;
+    const topic = this.topicName(request.topic);
+    const name = parseSubscriptionName(request.name);
+    await this.checkStart(request.topic, spec.start);
+    const plan = await this.parts.catalog.change((state) =>
+      planApplySubscription(state, { topic, name, spec, revision, dryRun }, this.nowMs()),
+    );
+    if (plan.events.length > 0) await this.directory.putSubscription(plan.subscription);
+    return plan;
+  }
+
+  listSubscriptions(request: PageRequest & { readonly topic: string }): Page<Subscription> {
+    return this.state.listSubscriptions(this.topic(request.topic).topic.id, request);
+  }
+
+  async deleteSubscription(topicName: string, name: string): Promise<void> {
+    const topic = this.topicName(topicName);
+    const parsed = parseSubscriptionName(name);
+    const plan = await this.parts.catalog.change((state) =>
+      planDeleteSubscription(state, topic, parsed),
+    );
+    await this.buryDeleted(plan.events);
+  }
+
+  /** Durable when it resolves. */
+  async seekSubscription(topicName: string, name: string, targets: SeekTargets): Promise<void> {
+    const topic = this.topic(topicName);
+    const subscription = this.subscription(topicName, name);
+    const named = new Map(targets.to.map(({ partition, position }) => [partition, position]));
+    if (named.size === 0 && targets.all === undefined) {
+      throw new BrokerError('ARGUMENT_INVALID', 'a seek needs `to` or `all`');
+    }
+    for (const partition of named.keys()) topic.log(partition);
+    const moves: { partition: number; offset: number }[] = [];
+    for (const [partition, log] of topic.logs.entries()) {
+      const position = named.get(partition) ?? targets.all;
+      if (position === undefined) continue;
+      moves.push({ partition, offset: await resolvePosition(log, position) });
+    }
+    const open = this.directory.openSubscription(topic, subscription);
+    await Promise.all(moves.map(({ partition, offset }) => open.seek(partition, offset)));
+  }
+
+  /** For a consumer's stream. Undefined `kind` accepts any. Throws SUBSCRIPTION_KIND_MISMATCH. */
+  openSubscription(
+    topicName: string,
+    name: string,
+    kind: SubscriptionKind | undefined,
+  ): OpenSubscription {
+    const topic = this.topic(topicName);
+    const subscription = this.subscription(topicName, name);
+    if (kind !== undefined && kind !== subscription.kind) {
+      throw new BrokerError(
+        'SUBSCRIPTION_KIND_MISMATCH',
+        `subscription ${name} is a ${subscription.kind}, not a ${kind}; consume it as what it is, or use another one`,
+        { metadata: { kind: subscription.kind } },
+      );
+    }
+    return this.directory.openSubscription(topic, subscription);
+  }
+
+  subscriptionStatus(topicName: string, subscription: Subscription): SubscriptionPartition[] {
+    return this.directory.openSubscription(this.topic(topicName), subscription).status();
+  }
+
+  consumersOf(topicName: string, subscription: Subscription): ConsumerFigures[] {
+    return this.directory.openSubscription(this.topic(topicName), subscription).consumers();
+  }
+
+  /** The given name if it is one; an invented one for an empty name. */
+  consumerName(name: string): string {
+    return name === '' ? `consumer-${this.parts.random.hex(6)}` : parseConsumerName(name);
+  }
+
+  nextConsumerNumber(): number {
+    return ++this.lastConsumerNumber;
+  }
+
+  // --- Upkeep --------------------------------------------------------------------------------------------
+
+  /** Applies retention everywhere; called again and again. */
+  async retain(): Promise<void> {
+    for (const shard of this.parts.shards.values()) {
+      await shard.retain((partition) => this.directory.retentionOf(partition));
+    }
+  }
+
+  async refreshDisk(): Promise<void> {
+    let pending = 0;
+    for (const { journal } of this.parts.shards.values()) pending += journal.pendingBytes;
+    await this.parts.disk.refresh(pending);
+  }
+
+  sleep(ms: number): Promise<void> {
+    return new Promise((resolve) => this.parts.clock.after(ms, resolve));
+  }
+
+  shardEpoch(name: string): number {
+    return this.parts.shards.get(name)?.epoch ?? 0;
+  }
+
+  shardFigures(): ShardFigures[] {
+    const { catalog, catalogEpoch, shards } = this.parts;
+    const figures: ShardFigures[] = [
+      {
+        name: catalogShard,
+        epoch: catalogEpoch,
+        partitionCount: 0,
+        journalBytes: catalog.fileBytes,
+        generationCount: catalog.generationCount,
+      },
+    ];
+    for (const shard of shards.values()) {
+      figures.push({
+        name: shard.name,
+        epoch: shard.epoch,
+        partitionCount: shard.partitionCount,
+        journalBytes: shard.journal.fileBytes,
+        generationCount: shard.journal.views().length,
+      });
+    }
+    return figures;
+  }
+
+  /** Ends consumers, then waits until everything that was appended is durable. */
+  async close(): Promise<void> {
+    const reason = new BrokerError('SHUTTING_DOWN', 'the broker is shutting down; connect again', {
+      retryAfterMs: 200,
+    });
+    await Promise.all([...this.parts.shards.values()].map((shard) => shard.close(reason)));
+    await this.parts.catalog.close();
+  }
+
+  private get state() {
+    return this.parts.catalog.state;
+  }
+
+  private nowMs(): number {
+    return this.parts.clock.wallMs();
+  }
+
+  private topicName(name: string): TopicName {
+    const parsed = parseTopicName(name);
+    this.state.requireTenant(parsed.tenant);
+    return parsed;
+  }
+
+  /** A start past the end, or in another epoch, is refused before anything is created. */
+  private async checkStart(topicName: string, start: StartPosition | undefined): Promise<void> {
+    if (start?.kind !== 'offset') return;
+    const { logs } = this.topic(topicName);
+    const [log] = logs;
+    if (log !== undefined && logs.length === 1) await resolvePosition(log, start);
+  }
+
+  private async buryDeleted(events: ReturnType<typeof planDeleteTopic>['events']): Promise<void> {
+    for (const event of events) {
+      if (event.kind === 'topic-deleted' || event.kind === 'subscription-deleted') {
+        await this.directory.bury(event.tombstone);
+      }
+    }
+  }
+}
+
+function partitionFigures(partition: number, log: PartitionLog): PartitionFigures {
+  const { startOffset, endOffset, lastAppendTimeMs, damage } = log;
+  const storedBytes = log.storedBytes();
+  return { partition, startOffset, endOffset, storedBytes, lastAppendTimeMs, damage };
+}

@@ -1,0 +1,117 @@
+// A subscription as a consumer's stream holds it: partitions by index, over the shards that own them.
+import type { Subscription as CatalogSubscription } from '../catalog/subscription.ts';
+import { assertEqual } from '../core/assert.ts';
+import type { Shard } from '../shard/shard.ts';
+import type {
+  Consumer,
+  PartitionStatus,
+  Settlement,
+  SettlementFailure,
+} from '../subscription/consumer.ts';
+import type { Subscription, SubscriptionKind } from '../subscription/subscription.ts';
+import type { ConsumerFigures } from './figures.ts';
+import type { OpenTopic } from './open-topic.ts';
+
+/** One partition of a subscription, as of now. */
+export interface SubscriptionPartition {
+  readonly partition: number;
+  readonly status: PartitionStatus;
+  readonly consumers: number;
+}
+
+export interface SubscriptionPart {
+  readonly shard: Shard;
+  readonly subscription: Subscription;
+}
+
+export class OpenSubscription {
+  private readonly topic: OpenTopic;
+  private readonly described: CatalogSubscription;
+  private readonly parts: readonly SubscriptionPart[];
+
+  constructor(
+    topic: OpenTopic,
+    described: CatalogSubscription,
+    parts: readonly SubscriptionPart[],
+  ) {
+    this.topic = topic;
+    this.described = described;
+    this.parts = parts;
+  }
+
+  get kind(): SubscriptionKind {
+    return this.described.kind;
+  }
+
+  get ackDeadlineMs(): number {
+    return this.described.spec.ackDeadlineMs;
+  }
+
+  get partitionCount(): number {
+    return this.topic.logs.length;
+  }
+
+  attach(consumer: Consumer): void {
+    for (const { subscription } of this.parts) subscription.attach(consumer);
+  }
+
+  detach(consumer: Consumer): void {
+    for (const { subscription } of this.parts) subscription.detach(consumer);
+  }
+
+  pump(): void {
+    for (const { subscription } of this.parts) subscription.pump();
+  }
+
+  settle(
+    consumer: Consumer,
+    partition: number,
+    settlements: readonly Settlement[],
+  ): readonly (SettlementFailure | undefined)[] {
+    const log = this.topic.logs[partition];
+    if (log === undefined) return settlements.map(() => 'invalid');
+    const part = this.parts.find(({ subscription }) => subscription.dispatcher(log.id));
+    if (part === undefined) return settlements.map(() => 'invalid');
+    const outcomes = part.subscription.settle(consumer, log.id, settlements);
+    assertEqual(outcomes.length, settlements.length, 'outcomes of settlements');
+    return outcomes;
+  }
+
+  /** Moves the position in one partition; durable when it resolves. */
+  async seek(partition: number, offset: number): Promise<void> {
+    const log = this.topic.log(partition);
+    for (const { subscription } of this.parts) {
+      await subscription.dispatcher(log.id)?.seek(offset);
+    }
+  }
+
+  status(): SubscriptionPartition[] {
+    const found: SubscriptionPartition[] = [];
+    for (const { subscription } of this.parts) {
+      for (const [, dispatcher] of subscription.partitions()) {
+        const { partition } = dispatcher;
+        const consumers = subscription.consumerCount;
+        found.push({ partition, status: dispatcher.status(), consumers });
+      }
+    }
+    return found.sort((a, b) => a.partition - b.partition);
+  }
+
+  consumers(): ConsumerFigures[] {
+    const byConsumer = new Map<Consumer, { activePartitions: number[]; inFlight: number }>();
+    for (const { subscription } of this.parts) {
+      for (const consumer of subscription.connected()) {
+        const figures = byConsumer.get(consumer) ?? { activePartitions: [], inFlight: 0 };
+        figures.activePartitions.push(...subscription.activePartitions(consumer));
+        figures.inFlight += subscription.inFlightOf(consumer);
+        byConsumer.set(consumer, figures);
+      }
+    }
+    return [...byConsumer].map(([{ name }, figures]) => ({ name, ...figures }));
+  }
+
+  /** Resolves when everything settled so far is durable. */
+  async durable(): Promise<void> {
+    await Promise.all(this.parts.map(({ shard }) => shard.journal.barrier()));
+  }
+}

@@ -1,0 +1,160 @@
+// The topics that are open in this broker, by name and by id, with the logs and subscriptions of their partitions.
+//
+// Invariants:
+// - There is one OpenTopic per incarnation of a topic, for as long as the catalog has it.
+// - What the catalog has deleted is dropped in the shards by its tombstone, and only then is the tombstone cleared.
+import type { Tombstone } from '../catalog/catalog-events.ts';
+import { planSubscriptionDropped } from '../catalog/subscription-plan.ts';
+import { planTopicDropped } from '../catalog/topic-plan.ts';
+import type { Subscription } from '../catalog/subscription.ts';
+import type { Topic } from '../catalog/topic.ts';
+import { defined } from '../core/assert.ts';
+import { BrokerError } from '../core/errors.ts';
+import type { PartitionId, TopicId } from '../core/ids.ts';
+import type { CatalogStore } from '../shard/catalog-store.ts';
+import type { RetentionPolicy } from '../shard/retention.ts';
+import type { Shard } from '../shard/shard.ts';
+import { OpenSubscription, type SubscriptionPart } from './open-subscription.ts';
+import { OpenTopic, topicNotFound } from './open-topic.ts';
+
+export class TopicDirectory {
+  private readonly catalog: CatalogStore;
+  private readonly shards: ReadonlyMap<string, Shard>;
+  private readonly byName = new Map<string, OpenTopic>();
+  private readonly byId = new Map<TopicId, OpenTopic>();
+  private readonly policies = new Map<PartitionId, RetentionPolicy>();
+
+  constructor(catalog: CatalogStore, shards: ReadonlyMap<string, Shard>) {
+    this.catalog = catalog;
+    this.shards = shards;
+  }
+
+  /** Opens everything that the catalog has, and finishes deletions that a stop interrupted. */
+  async open(): Promise<void> {
+    const { state } = this.catalog;
+    for (const topic of state.topics()) this.put(topic);
+    for (const tombstone of [...state.tombstones()]) await this.bury(tombstone);
+    for (const subscription of state.subscriptions()) await this.putSubscription(subscription);
+    for (const shard of this.shards.values()) shard.finishRecovery();
+  }
+
+  get count(): number {
+    return this.byId.size;
+  }
+
+  /** By full name. Throws TOPIC_NOT_FOUND. */
+  topic(fullName: string): OpenTopic {
+    const topic = this.byName.get(fullName);
+    if (topic === undefined) throw topicNotFound(fullName);
+    return topic;
+  }
+
+  byTopicId(id: TopicId): OpenTopic {
+    return defined(this.byId.get(id), `open topic ${id}`);
+  }
+
+  retentionOf(partition: PartitionId): RetentionPolicy | undefined {
+    return this.policies.get(partition);
+  }
+
+  /** Opens a new topic, or takes over what changed in one. */
+  put(topic: Topic): OpenTopic {
+    const logs = topic.partitions.map((id, i) => this.shardOf(topic, i).partition(id));
+    for (const id of topic.partitions) this.policies.set(id, topic.spec.retention);
+    let open = this.byId.get(topic.id);
+    if (open === undefined) {
+      open = new OpenTopic(topic, logs);
+      this.byId.set(topic.id, open);
+    } else open.change(topic, logs);
+    this.byName.set(topic.name.full, open);
+    return open;
+  }
+
+  /** Opens a new subscription, or takes over what changed in it or in its topic's partitions. */
+  async putSubscription(subscription: Subscription): Promise<void> {
+    const { topic } = this.byTopicId(subscription.topicId);
+    const { id, kind, start, spec } = subscription;
+    const { ackDeadlineMs, backoffMinMs, backoffMaxMs, paused } = spec;
+    const policy = { ackDeadlineMs, backoffMinMs, backoffMaxMs };
+    for (const [name, partitions] of placesByShard(topic)) {
+      const placement = { id, kind, policy, paused, start, partitions };
+      const opened = await this.shard(name).openSubscription(placement);
+      opened.applyPolicy(policy, paused);
+    }
+  }
+
+  /** A subscription's parts in all shards of its topic. */
+  openSubscription(topic: OpenTopic, subscription: Subscription): OpenSubscription {
+    return new OpenSubscription(topic, subscription, this.partsOf(topic, subscription));
+  }
+
+  /** Takes a deleted object out of use at once, drops it durably in its shards, then clears its tombstone. */
+  async bury(tombstone: Tombstone): Promise<void> {
+    if (tombstone.of === 'topic') {
+      const { topicId, name } = tombstone;
+      this.remove(topicId);
+      for (const { shard, partitions } of tombstone.pending) {
+        const reason = topicNotFound(name);
+        for (const id of tombstone.subscriptions) {
+          await this.shard(shard).dropSubscription(id, partitions, reason);
+        }
+        await this.shard(shard).dropPartitions(partitions);
+        for (const id of partitions) this.policies.delete(id);
+        await this.catalog.change((state) => ({
+          events: planTopicDropped(state, topicId, shard),
+        }));
+      }
+      return;
+    }
+    const { subscriptionId, name } = tombstone;
+    for (const { shard, partitions } of tombstone.pending) {
+      const reason = subscriptionDeleted(name);
+      await this.shard(shard).dropSubscription(subscriptionId, partitions, reason);
+      await this.catalog.change((state) => ({
+        events: planSubscriptionDropped(state, subscriptionId, shard),
+      }));
+    }
+  }
+
+  private remove(id: TopicId): void {
+    const open = this.byId.get(id);
+    if (open === undefined) return;
+    this.byId.delete(id);
+    if (this.byName.get(open.topic.name.full) === open) this.byName.delete(open.topic.name.full);
+    open.delete();
+  }
+
+  private partsOf(topic: OpenTopic, subscription: Subscription): SubscriptionPart[] {
+    const names = new Set(topic.topic.shards);
+    return [...names].map((name) => {
+      const shard = this.shard(name);
+      const part = shard.subscription(subscription.id);
+      return { shard, subscription: defined(part, `subscription ${subscription.id} in ${name}`) };
+    });
+  }
+
+  private shardOf(topic: Topic, partition: number): Shard {
+    return this.shard(defined(topic.shards[partition], `shard of partition ${partition}`));
+  }
+
+  private shard(name: string): Shard {
+    return defined(this.shards.get(name), `shard ${name}`);
+  }
+}
+
+function placesByShard(topic: Topic): Map<string, { id: PartitionId; index: number }[]> {
+  const places = new Map<string, { id: PartitionId; index: number }[]>();
+  topic.partitions.forEach((id, index) => {
+    const shard = defined(topic.shards[index], `shard of partition ${index}`);
+    places.set(shard, [...(places.get(shard) ?? []), { id, index }]);
+  });
+  return places;
+}
+
+function subscriptionDeleted(name: string): BrokerError {
+  return new BrokerError(
+    'SUBSCRIPTION_NOT_FOUND',
+    `subscription ${name} was deleted; create it again to go on`,
+    { metadata: { subscription: name } },
+  );
+}

@@ -1,0 +1,335 @@
+// One ConsumeStream: a consumer of one subscription. Deliveries of a turn are gathered into frames; acks are settled.
+//
+//   new ──open──▶ opening ──subscription found──▶ open ──▶ ended
+//
+// Invariants:
+// - Nothing is delivered without credit of records and bytes; credit may go below zero by one delivery.
+// - While HTTP/2 does not take what was written, the consumer has no credit: a stalled client costs one frame.
+// - A confirmation is sent only when everything its message settled is durable.
+import { create, toBinary, type DescMessage, type MessageInitShape } from '@bufbuild/protobuf';
+import type { ServerDuplexStream } from '@grpc/grpc-js';
+import type { Broker } from '../cluster/broker.ts';
+import type { OpenSubscription } from '../cluster/open-subscription.ts';
+import { BrokerError, toBrokerError } from '../core/errors.ts';
+import { limits } from '../core/limits.ts';
+import type {
+  BlockedReason,
+  Consumer,
+  HandOver,
+  Settlement,
+  SettlementFailure,
+} from '../subscription/consumer.ts';
+import {
+  AckConfirmationSchema,
+  AckFailureSchema,
+  AckVerb,
+  ConsumerOpenedSchema,
+  LeaseLostSchema,
+  PartitionAssignmentSchema,
+  type AckFailure,
+  type ConsumerOpen,
+} from '../../proto/gen/millrace/v1/consume_pb.ts';
+import {
+  GapReason,
+  GapSchema,
+  NoticeKind,
+  NoticeSchema,
+} from '../../proto/gen/millrace/v1/stream_pb.ts';
+import { WireWriter } from '../../proto/wire/writer.ts';
+import { boundStreamBuffers } from './grpc-window.ts';
+import { errorItem, serviceError } from './status.ts';
+import { blockReasonOf, kindFromProto, kindToProto } from './subscription-convert.ts';
+import {
+  decodeConsumeFrame,
+  writeDelivery,
+  type AckRangeFields,
+  type ConsumeFrame,
+} from './wire/delivery-codec.ts';
+
+const field = {
+  opened: 1,
+  gaps: 3,
+  confirmations: 4,
+  assignment: 5,
+  leasesLost: 6,
+  ackFailures: 7,
+  notice: 8,
+} as const;
+
+const creditMax = 2 ** 31 - 1;
+
+export class ConsumeSession implements Consumer {
+  readonly number: number;
+  name = '';
+  private readonly call: ServerDuplexStream<Buffer, Buffer>;
+  private readonly broker: Broker;
+  private subscription: OpenSubscription | undefined;
+  private state: 'new' | 'opening' | 'open' | 'ended' = 'new';
+  /** Frames that came while the subscription was looked up. */
+  private early: ConsumeFrame[] = [];
+  private records = 0;
+  private bytes = 0;
+  private outputFull = false;
+  private frame: WireWriter | undefined;
+
+  constructor(call: ServerDuplexStream<Buffer, Buffer>, broker: Broker) {
+    this.call = call;
+    this.broker = broker;
+    this.number = broker.nextConsumerNumber();
+    boundStreamBuffers(call);
+    call.on('data', (frame: Buffer) => this.receive(frame));
+    call.on('end', () => {
+      this.end();
+      call.end();
+    });
+    call.on('cancelled', () => this.end());
+    call.on('error', () => this.end());
+    call.on('drain', () => {
+      this.outputFull = false;
+      this.subscription?.pump();
+    });
+  }
+
+  // --- Consumer ------------------------------------------------------------------------------------------
+
+  creditRecords(): number {
+    if (this.outputFull || this.bytes <= 0 || this.state !== 'open') return 0;
+    return Math.max(0, this.records);
+  }
+
+  deliver(records: HandOver): void {
+    this.records -= records.recordCount;
+    this.bytes -= records.batch.length;
+    if (this.frame !== undefined && this.frame.length + records.batch.length > frameBytesMax) {
+      this.flush();
+    }
+    writeDelivery(this.output(records.batch.length + 128), records);
+    if ((this.frame?.length ?? 0) >= limits.deliveryFrameBytes) this.flush();
+  }
+
+  gap(partition: number, firstOffset: number, lastOffset: number): void {
+    this.put(field.gaps, GapSchema, {
+      partition,
+      firstOffset: BigInt(firstOffset),
+      lastOffset: BigInt(lastOffset),
+      reason: GapReason.EXPIRED,
+    });
+  }
+
+  leaseLost(partition: number, lease: number): void {
+    this.put(field.leasesLost, LeaseLostSchema, { partition, lease: BigInt(lease) });
+  }
+
+  assigned(partitions: readonly number[]): void {
+    this.put(field.assignment, PartitionAssignmentSchema, { active: [...partitions] });
+    // A complete list replaces the one before it; two in one frame would be merged by protobuf.
+    this.flush();
+  }
+
+  blocked(reasons: readonly BlockedReason[]): void {
+    this.put(field.notice, NoticeSchema, {
+      kind: reasons.length > 0 ? NoticeKind.BLOCKED : NoticeKind.UNBLOCKED,
+      blockReasons: reasons.map(blockReasonOf),
+    });
+    this.flush();
+  }
+
+  ended(error: Error): void {
+    this.close(toBrokerError(error));
+  }
+
+  // --- Stream --------------------------------------------------------------------------------------------
+
+  announceClosing(graceMs: number): void {
+    this.put(field.notice, NoticeSchema, { kind: NoticeKind.CLOSING, retryAfterMs: graceMs });
+    this.flush();
+  }
+
+  close(error: BrokerError): void {
+    if (this.state === 'ended') return;
+    this.flush();
+    this.end();
+    this.call.emit('error', serviceError(error));
+  }
+
+  private receive(bytes: Buffer): void {
+    if (this.state === 'ended') return;
+    try {
+      const frame = decodeConsumeFrame(bytes);
+      if (this.state === 'new') this.open(frame);
+      else if (frame.open !== undefined)
+        throw protocol('`open` belongs into the first message only');
+      else if (this.state === 'opening') this.early.push(frame);
+      else this.handle(frame);
+    } catch (error) {
+      this.close(toBrokerError(error));
+    }
+  }
+
+  private open(frame: ConsumeFrame): void {
+    const { open } = frame;
+    if (open === undefined) throw protocol('the first message holds `open`');
+    this.state = 'opening';
+    this.early.push(frame);
+    // Opened in a turn of its own, as it will be when the subscription lives in another shard.
+    queueMicrotask(() => {
+      if (this.state !== 'opening') return;
+      try {
+        this.opened(open);
+      } catch (error) {
+        this.close(toBrokerError(error));
+      }
+    });
+  }
+
+  private opened(open: ConsumerOpen): void {
+    const kind = kindFromProto(open.kind);
+    const subscription = this.broker.openSubscription(open.topic, open.subscription, kind);
+    this.name = this.broker.consumerName(open.consumer);
+    this.subscription = subscription;
+    this.state = 'open';
+    this.put(field.opened, ConsumerOpenedSchema, {
+      consumer: this.name,
+      kind: kindToProto(subscription.kind),
+      ackDeadlineMs: subscription.ackDeadlineMs,
+      partitionCount: subscription.partitionCount,
+    });
+    this.flush();
+    subscription.attach(this);
+    const { early } = this;
+    this.early = [];
+    for (const frame of early) this.handle(frame);
+  }
+
+  private handle(frame: ConsumeFrame): void {
+    this.records = Math.min(this.records + frame.creditRecords, creditMax);
+    this.bytes = Math.min(this.bytes + frame.creditBytes, creditMax);
+    const failures = this.settle(frame.acks);
+    if (frame.confirmId !== 0) this.confirmWhenDurable(frame.confirmId, failures);
+    else for (const failure of failures) this.put(field.ackFailures, AckFailureSchema, failure);
+    if (frame.creditRecords > 0 || frame.creditBytes > 0) this.subscription?.pump();
+  }
+
+  private confirmWhenDurable(confirmId: number, failures: AckFailure[]): void {
+    const { subscription } = this;
+    if (subscription === undefined) return;
+    void subscription.durable().then(() => {
+      if (this.state !== 'open') return;
+      this.put(field.confirmations, AckConfirmationSchema, {
+        confirmId: BigInt(confirmId),
+        failures,
+      });
+    });
+  }
+
+  /** Settles ranges, partition by partition in the order in which they came. Answers what failed. */
+  private settle(acks: readonly AckRangeFields[]): AckFailure[] {
+    const failures: AckFailure[] = [];
+    for (let from = 0; from < acks.length;) {
+      const partition = (acks[from] as AckRangeFields).partition;
+      let to = from + 1;
+      while (to < acks.length && acks[to]?.partition === partition) to++;
+      const run = acks.slice(from, to);
+      const outcomes = this.settlePartition(partition, run);
+      outcomes.forEach((outcome, i) => {
+        if (outcome !== undefined) failures.push(ackFailure(run[i] as AckRangeFields, outcome));
+      });
+      from = to;
+    }
+    return failures;
+  }
+
+  private settlePartition(
+    partition: number,
+    acks: readonly AckRangeFields[],
+  ): readonly (SettlementFailure | undefined)[] {
+    const settlements: Settlement[] = [];
+    for (const ack of acks) {
+      const verb = verbs[ack.verb];
+      if (verb === undefined) {
+        throw new BrokerError('ACK_INVALID', `an ack range has no verb ${ack.verb}`);
+      }
+      settlements.push({ ...ack, verb });
+    }
+    return this.subscription?.settle(this, partition, settlements) ?? [];
+  }
+
+  private output(roomBytes: number): WireWriter {
+    if (this.frame === undefined) {
+      this.frame = new WireWriter(Math.max(512, roomBytes));
+      // After everything else of this turn, so that what is ready together travels together.
+      setImmediate(() => this.flush());
+    }
+    return this.frame;
+  }
+
+  private put<Desc extends DescMessage>(
+    number: number,
+    schema: Desc,
+    message: MessageInitShape<Desc>,
+  ): void {
+    if (this.state === 'ended') return;
+    this.output(0).bytes(number, toBinary(schema, create(schema, message)));
+  }
+
+  private flush(): void {
+    const { frame } = this;
+    this.frame = undefined;
+    if (frame === undefined || this.state === 'ended') return;
+    if (!this.call.write(frame.finish())) this.outputFull = true;
+  }
+
+  private end(): void {
+    if (this.state === 'ended') return;
+    this.state = 'ended';
+    this.early = [];
+    this.subscription?.detach(this);
+  }
+}
+
+/** A frame with several deliveries has at most so many bytes. */
+const frameBytesMax = 1024 * 1024;
+
+const verbs: Readonly<Record<number, Settlement['verb']>> = {
+  [AckVerb.ACK]: 'ack',
+  [AckVerb.NACK]: 'nack',
+  [AckVerb.EXTEND]: 'extend',
+  [AckVerb.RETURN]: 'return',
+  [AckVerb.CUMULATIVE]: 'cumulative',
+};
+
+function ackFailure(ack: AckRangeFields, failure: SettlementFailure): AckFailure {
+  const { partition, firstOffset, lastOffset, lease } = ack;
+  return create(AckFailureSchema, {
+    partition,
+    firstOffset: BigInt(firstOffset),
+    lastOffset: BigInt(lastOffset),
+    lease: BigInt(lease),
+    error: errorItem(settlementError(failure, ack)),
+  });
+}
+
+function settlementError(failure: SettlementFailure, ack: AckRangeFields): BrokerError {
+  const range = `${ack.firstOffset}-${ack.lastOffset} of partition ${ack.partition}`;
+  switch (failure) {
+    case 'lease_lost':
+      return new BrokerError(
+        'LEASE_LOST',
+        `records ${range} are not held under lease ${ack.lease} any more; they were or will be delivered again`,
+      );
+    case 'invalid':
+      return new BrokerError(
+        'ACK_INVALID',
+        `records ${range} were not delivered, or are no range; settle what was delivered`,
+      );
+    case 'wrong_verb':
+      return new BrokerError(
+        'ACK_INVALID',
+        'this verb does not fit the kind of subscription; use CUMULATIVE for streams, all others for queues',
+      );
+  }
+}
+
+function protocol(message: string): BrokerError {
+  return new BrokerError('STREAM_PROTOCOL', message);
+}

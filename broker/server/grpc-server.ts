@@ -1,0 +1,171 @@
+// The gRPC server: services, limits of connections, health and reflection.
+//
+// Invariants:
+// - Every limit that grpc-js leaves open is set here: streams, session memory, message size, keepalive, connections.
+// - Shutdown: health says NOT_SERVING, streams are told CLOSING, then ended; nobody waits on a silent client.
+import { ReflectionService } from '@grpc/reflection';
+import { Server, ServerCredentials, type UntypedServiceImplementation } from '@grpc/grpc-js';
+import { HealthImplementation } from 'grpc-health-check';
+import type { DescFile, DescService } from '@bufbuild/protobuf';
+import { toBinary } from '@bufbuild/protobuf';
+import { FileDescriptorProtoSchema } from '@bufbuild/protobuf/wkt';
+import type { ServerHttp2Session } from 'node:http2';
+import type { Broker } from '../cluster/broker.ts';
+import { BrokerError } from '../core/errors.ts';
+import { limits } from '../core/limits.ts';
+import type { Log } from '../core/log.ts';
+import { ClusterService } from '../../proto/gen/millrace/v1/cluster_pb.ts';
+import { ConsumeService } from '../../proto/gen/millrace/v1/consume_pb.ts';
+import { PublishService } from '../../proto/gen/millrace/v1/publish_pb.ts';
+import { ReadService } from '../../proto/gen/millrace/v1/read_pb.ts';
+import { SubscriptionService } from '../../proto/gen/millrace/v1/subscription_pb.ts';
+import { TopicService } from '../../proto/gen/millrace/v1/topic_pb.ts';
+import { clusterService } from './cluster-service.ts';
+import { consumeService, readService } from './consume-services.ts';
+import { serviceDefinition } from './grpc-method.ts';
+import { watchSessions, widenStreamWindows } from './grpc-window.ts';
+import { publishService } from './publish-service.ts';
+import { Sessions } from './sessions.ts';
+import { subscriptionService } from './subscription-service.ts';
+import { topicService } from './topic-service.ts';
+
+export interface GrpcOptions {
+  readonly host: string;
+  readonly port: number;
+  readonly broker: Broker;
+  readonly log: Log;
+}
+
+const services: readonly DescService[] = [
+  PublishService,
+  ReadService,
+  ConsumeService,
+  TopicService,
+  SubscriptionService,
+  ClusterService,
+];
+
+export class GrpcServer {
+  private readonly options: GrpcOptions;
+  private readonly server: Server;
+  private readonly sessions = new Sessions();
+  private readonly health: HealthImplementation;
+  private readonly connections = new Set<ServerHttp2Session>();
+
+  constructor(options: GrpcOptions) {
+    this.options = options;
+    this.server = new Server({
+      'grpc.max_receive_message_length': limits.requestBytesMax,
+      'grpc.max_send_message_length': -1,
+      'grpc.max_concurrent_streams': limits.streamsPerConnectionMax,
+      'grpc.keepalive_time_ms': limits.keepaliveIntervalMs,
+      'grpc.keepalive_timeout_ms': limits.keepaliveTimeoutMs,
+      'grpc.keepalive_permit_without_calls': 1,
+      'grpc-node.max_session_memory': limits.sessionMemoryMiB,
+    });
+    widenStreamWindows(this.server);
+    const { broker } = options;
+    const implementations: Record<string, UntypedServiceImplementation> = {
+      [PublishService.name]: publishService(broker, this.sessions),
+      [ReadService.name]: readService(broker, this.sessions),
+      [ConsumeService.name]: consumeService(broker, this.sessions),
+      [TopicService.name]: topicService(broker),
+      [SubscriptionService.name]: subscriptionService(broker),
+      [ClusterService.name]: clusterService(broker),
+    };
+    for (const service of services) {
+      const implementation = implementations[service.name];
+      if (implementation === undefined) throw new Error(`${service.name} is not implemented`);
+      this.server.addService(serviceDefinition(service), implementation);
+    }
+    const statuses = Object.fromEntries(services.map(({ typeName }) => [typeName, 'SERVING']));
+    this.health = new HealthImplementation({ '': 'SERVING', ...statuses } as Record<
+      string,
+      'SERVING'
+    >);
+    this.health.addToServer(this.server);
+    new ReflectionService(describedServices()).addToServer(this.server);
+  }
+
+  get connectionCount(): number {
+    return this.connections.size;
+  }
+
+  get streamCount(): number {
+    return this.sessions.count;
+  }
+
+  /** The port it listens on. Throws LISTEN_FAILED. */
+  async listen(): Promise<number> {
+    const { host, port } = this.options;
+    const address = host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
+    const bound = await new Promise<number>((resolve, reject) => {
+      this.server.bindAsync(address, ServerCredentials.createInsecure(), (cause, boundPort) => {
+        if (cause === null) resolve(boundPort);
+        else reject(listenFailed(address, cause));
+      });
+    });
+    watchSessions(this.server, (session) => this.admit(session));
+    return bound;
+  }
+
+  /** Tells clients, gives them `graceMs` to leave, then ends what is left. */
+  async close(graceMs: number): Promise<void> {
+    this.health.setStatus('', 'NOT_SERVING');
+    for (const { typeName } of services) this.health.setStatus(typeName, 'NOT_SERVING');
+    this.sessions.announceClosing(graceMs);
+    const ended = new Promise<void>((resolve) => {
+      this.server.tryShutdown(() => resolve());
+    });
+    await Promise.race([ended, this.options.broker.sleep(graceMs)]);
+    this.sessions.close(
+      new BrokerError('SHUTTING_DOWN', 'the broker is shutting down; connect again', {
+        effect: 'unknown',
+        retryAfterMs: 200,
+      }),
+    );
+    // One turn of the loop, so that the status reaches clients before their connection ends.
+    await Promise.race([ended, this.options.broker.sleep(100)]);
+    this.server.forceShutdown();
+  }
+
+  private admit(session: ServerHttp2Session): void {
+    if (this.connections.size >= limits.connectionsMax) {
+      this.options.log.warn('refused a connection: too many', { limit: limits.connectionsMax });
+      session.destroy();
+      return;
+    }
+    this.connections.add(session);
+    session.once('close', () => this.connections.delete(session));
+    session.on('error', () => session.destroy());
+  }
+}
+
+/** What @grpc/reflection reads from a proto-loader definition: the files' descriptors. */
+function describedServices(): ConstructorParameters<typeof ReflectionService>[0] {
+  const files = new Map<string, DescFile>();
+  const visit = (file: DescFile): void => {
+    if (files.has(file.name)) return;
+    files.set(file.name, file);
+    for (const dependency of file.dependencies) visit(dependency);
+  };
+  for (const service of services) visit(service.file);
+  const fileDescriptorProtos = [...files.values()].map((file) =>
+    Buffer.from(toBinary(FileDescriptorProtoSchema, file.proto)),
+  );
+  const described = Object.fromEntries(
+    services.map((service) => [
+      service.typeName,
+      { ...serviceDefinition(service), fileDescriptorProtos },
+    ]),
+  );
+  return described as unknown as ConstructorParameters<typeof ReflectionService>[0];
+}
+
+function listenFailed(address: string, cause: Error): BrokerError {
+  return new BrokerError(
+    'LISTEN_FAILED',
+    `cannot listen on ${address}: ${cause.message}; choose another --listen`,
+    { cause },
+  );
+}

@@ -1,0 +1,41 @@
+// The metric port on prom-client, with the process's own figures.
+import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
+import type { Metrics } from '../core/metrics.ts';
+
+export interface PrometheusMetrics extends Metrics {
+  /** Prometheus text exposition format. */
+  text(): Promise<string>;
+  readonly contentType: string;
+}
+
+export function prometheusMetrics(): PrometheusMetrics {
+  const registry = new Registry();
+  collectDefaultMetrics({ register: registry });
+  return {
+    counter(name, help) {
+      const counter = new Counter({ name, help, registers: [registry] });
+      return { add: (value) => counter.inc(value) };
+    },
+    histogram(name, help, buckets) {
+      const histogram = new Histogram({
+        name,
+        help,
+        buckets: [...buckets],
+        registers: [registry],
+      });
+      return { observe: (value) => histogram.observe(value) };
+    },
+    gauge(name, help, read) {
+      new Gauge({
+        name,
+        help,
+        registers: [registry],
+        collect() {
+          this.set(read());
+        },
+      });
+    },
+    text: () => registry.metrics(),
+    contentType: registry.contentType,
+  };
+}

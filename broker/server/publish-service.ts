@@ -1,0 +1,99 @@
+// PublishService: the stream is a PublishSession; the unary call is one batch, split by key when no partition is named.
+import type {
+  ServerDuplexStream,
+  ServerUnaryCall,
+  sendUnaryData,
+  UntypedServiceImplementation,
+} from '@grpc/grpc-js';
+import { splitByPartition } from '../batch/records.ts';
+import { scanBatch } from '../batch/scan.ts';
+import type { Broker } from '../cluster/broker.ts';
+import { BrokerError } from '../core/errors.ts';
+import { errorItem, serviceError } from './status.ts';
+import type { Sessions } from './sessions.ts';
+import { PublishSession } from './publish-session.ts';
+import { decodePublishRequest } from './wire/publish-request-codec.ts';
+
+export function publishService(broker: Broker, sessions: Sessions): UntypedServiceImplementation {
+  return {
+    publish(call: ServerUnaryCall<Buffer, unknown>, callback: sendUnaryData<unknown>) {
+      void publish(broker, call.request).then(
+        (response) => callback(null, response),
+        (error: unknown) => callback(serviceError(error)),
+      );
+    },
+    publishStream(call: ServerDuplexStream<Buffer, Buffer>) {
+      sessions.add(call, new PublishSession(call, broker));
+    },
+  };
+}
+
+async function publish(broker: Broker, request: Buffer) {
+  const {
+    topic: name,
+    partition,
+    batchStart,
+    batchEnd,
+    batchCount,
+  } = decodePublishRequest(request);
+  const topic = broker.topic(name);
+  if (batchCount !== 1) {
+    throw new BrokerError(
+      'BATCH_NOT_CANONICAL',
+      `a request holds its batch once, not ${batchCount} times`,
+    );
+  }
+  const scan = scanBatch(request, batchStart, batchEnd, topic.batchBytesMax);
+  if (!scan.ok) throw new BrokerError(scan.reason, scan.message);
+  const body = request.subarray(batchStart, batchEnd);
+  const partitionCount = topic.logs.length;
+  const { recordCount, compressed, keyed } = scan;
+  const shared = {
+    publisher: undefined,
+    sequence: 0,
+    expectedOffset: undefined,
+    compressed,
+    keyed,
+  };
+  if (partition !== undefined || partitionCount === 1) {
+    const index = partition ?? 0;
+    const result = await append(broker, topic.log(index), index, { ...shared, body, recordCount });
+    return { results: [result] };
+  }
+  if (compressed) {
+    throw new BrokerError(
+      'PARTITION_REQUIRED',
+      `a compressed batch is stored whole and ${name} has ${partitionCount} partitions; name one of them`,
+    );
+  }
+  const slices = [...splitByPartition(body, partitionCount)];
+  const results = await Promise.all(
+    slices.map(([index, slice]) =>
+      append(broker, topic.log(index), index, {
+        ...shared,
+        body: slice.bytes,
+        recordCount: slice.recordCount,
+      }).catch((error: unknown) => ({ partition: index, error: errorItem(error) })),
+    ),
+  );
+  return { results };
+}
+
+function append(
+  broker: Broker,
+  log: Parameters<Broker['append']>[0],
+  partition: number,
+  request: Parameters<Broker['append']>[1],
+) {
+  return new Promise<{ partition: number; baseOffset: bigint; recordCount: number }>(
+    (resolve, reject) => {
+      try {
+        broker.append(log, request, (baseOffset, recordCount) => {
+          resolve({ partition, baseOffset: BigInt(baseOffset), recordCount });
+        });
+      } catch (error) {
+        reject(error as Error);
+      }
+    },
+  );
+}

@@ -1,0 +1,122 @@
+// TopicService: between the API's messages and the broker's administration.
+import type { MessageInitShape } from '@bufbuild/protobuf';
+import type { UntypedServiceImplementation } from '@grpc/grpc-js';
+import type { Topic, TopicSpecPatch } from '../catalog/topic.ts';
+import type { Broker } from '../cluster/broker.ts';
+import type { PartitionFigures } from '../cluster/figures.ts';
+import {
+  TopicService,
+  type PartitionOwnerSchema,
+  type TopicSchema,
+  type TopicSpec,
+} from '../../proto/gen/millrace/v1/topic_pb.ts';
+import { numberFromProto } from './subscription-convert.ts';
+import { unary } from './unary.ts';
+
+const { applyTopic, getTopic, listTopics, deleteTopic, locateTopic } = TopicService.method;
+
+export function topicService(broker: Broker): UntypedServiceImplementation {
+  return {
+    applyTopic: unary(applyTopic, async ({ name, spec, revision, dryRun }) => {
+      const patch = patchFromProto(spec);
+      const applied = await broker.applyTopic({ name, patch, revision, dryRun });
+      const { topic, changes, created } = applied;
+      const described = dryRun ? topicToProto(topic) : describe(broker, topic);
+      return { topic: described, changes: [...changes], created };
+    }),
+    getTopic: unary(getTopic, ({ name }) => ({
+      topic: describe(broker, broker.topic(name).topic),
+    })),
+    listTopics: unary(listTopics, ({ prefix, pageSize, pageToken }) => {
+      const page = broker.listTopics({ prefix, pageSize, pageToken });
+      return {
+        topics: page.items.map((topic) => describe(broker, topic)),
+        nextPageToken: page.nextPageToken,
+      };
+    }),
+    deleteTopic: unary(deleteTopic, async ({ name, topicId }) => {
+      await broker.deleteTopic(name, topicId);
+      return {};
+    }),
+    locateTopic: unary(locateTopic, ({ name }) => {
+      const { topic } = broker.topic(name);
+      return { topicId: String(topic.id), owners: ownersOf(broker, topic) };
+    }),
+  };
+}
+
+function patchFromProto(spec: TopicSpec | undefined): TopicSpecPatch {
+  if (spec === undefined) return {};
+  const { retention } = spec;
+  return {
+    partitions: spec.partitions,
+    batchBytesMax: spec.batchBytesMax,
+    retention:
+      retention === undefined
+        ? undefined
+        : {
+            ageMs: numberFromProto(retention.ageMs, 'retention.age_ms'),
+            bytes: numberFromProto(retention.bytes, 'retention.bytes'),
+            forever: retention.forever,
+            unackedAgeMs: numberFromProto(retention.unackedAgeMs, 'retention.unacked_age_ms'),
+          },
+  };
+}
+
+function topicToProto(topic: Topic) {
+  const { partitions, batchBytesMax, retention } = topic.spec;
+  return {
+    name: topic.name.full,
+    topicId: String(topic.id),
+    revision: String(topic.revision),
+    spec: {
+      partitions,
+      batchBytesMax,
+      retention: {
+        ageMs: BigInt(retention.ageMs),
+        bytes: BigInt(retention.bytes),
+        forever: retention.forever,
+        unackedAgeMs: BigInt(retention.unackedAgeMs),
+      },
+    },
+  };
+}
+
+function describe(broker: Broker, topic: Topic): MessageInitShape<typeof TopicSchema> {
+  const figures = broker.topicFigures(topic);
+  const owners = ownersOf(broker, topic);
+  return {
+    ...topicToProto(topic),
+    status: {
+      partitions: figures.partitions.map((partition, index) =>
+        partitionToProto(partition, owners[index]),
+      ),
+      storedBytes: BigInt(figures.storedBytes),
+      subscriptionCount: figures.subscriptionCount,
+    },
+  };
+}
+
+function partitionToProto(
+  figures: PartitionFigures,
+  owner: MessageInitShape<typeof PartitionOwnerSchema> | undefined,
+) {
+  return {
+    partition: figures.partition,
+    startOffset: BigInt(figures.startOffset),
+    endOffset: BigInt(figures.endOffset),
+    storedBytes: BigInt(figures.storedBytes),
+    lastAppendTimeMs: BigInt(figures.lastAppendTimeMs),
+    damage: figures.damage,
+    ...(owner === undefined ? {} : { owner }),
+  };
+}
+
+function ownersOf(broker: Broker, topic: Topic): MessageInitShape<typeof PartitionOwnerSchema>[] {
+  return topic.shards.map((shard, partition) => ({
+    partition,
+    shard,
+    epoch: broker.shardEpoch(shard),
+    address: broker.address,
+  }));
+}

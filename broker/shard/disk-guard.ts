@@ -1,0 +1,67 @@
+// Keeps publishers off a nearly full disk, so that acks and control entries still find room, and a failed commit,
+// which ends the process, stays the exception.
+//
+// Invariant: what was admitted since the last look at the file system counts as used.
+import { statfs } from 'node:fs/promises';
+import { BrokerError } from '../core/errors.ts';
+import { limits } from '../core/limits.ts';
+
+export interface VolumeFigures {
+  readonly totalBytes: number;
+  readonly freeBytes: number;
+}
+
+/** Bytes that publishing leaves free on a volume of the given size. */
+export function publishReserveBytes(totalBytes: number): number {
+  const share = totalBytes * limits.diskReserveShare;
+  return Math.min(Math.max(share, limits.diskReserveBytesMin), limits.diskReserveBytesMax);
+}
+
+export class DiskGuard {
+  private readonly look: () => Promise<VolumeFigures>;
+  private room = Infinity;
+  private reserve = 0;
+  private free = Infinity;
+
+  constructor(look: () => Promise<VolumeFigures>) {
+    this.look = look;
+  }
+
+  /** `pendingBytes`: admitted and not yet written, so not yet missing from the free space. */
+  async refresh(pendingBytes: number): Promise<void> {
+    const { totalBytes, freeBytes } = await this.look();
+    this.reserve = publishReserveBytes(totalBytes);
+    this.free = freeBytes;
+    this.room = freeBytes - this.reserve - pendingBytes;
+  }
+
+  get freeBytes(): number {
+    return this.free;
+  }
+
+  get isFull(): boolean {
+    return this.room <= 0;
+  }
+
+  /** Takes room for a batch, or throws DISK_FULL. */
+  admit(bytes: number): void {
+    if (bytes > this.room) {
+      throw new BrokerError(
+        'DISK_FULL',
+        `the data volume has less than ${this.reserve} bytes to spare for new records; free some by shorter retention or ` +
+          'by acking backlogs, or enlarge the volume',
+        {
+          retryAfterMs: 1_000,
+          metadata: { free_bytes: String(this.free), reserve_bytes: String(this.reserve) },
+        },
+      );
+    }
+    this.room -= bytes;
+  }
+}
+
+/** Looks at the file system of a directory. */
+export async function volumeOf(directory: string): Promise<VolumeFigures> {
+  const { bsize, blocks, bavail } = await statfs(directory);
+  return { totalBytes: bsize * blocks, freeBytes: bsize * bavail };
+}

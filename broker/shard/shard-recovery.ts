@@ -1,0 +1,154 @@
+// Makes the logs and subscriptions of a shard again from what its journal replays.
+//
+// Invariants:
+// - Each object is set by its newest checkpoint entry; what came before that one is overwritten by it, and what came
+//   after is applied in order. Entries of an object that is not known (yet) are before its checkpoint: ignored.
+// - Nothing is removed because it is missing somewhere: only by its own `dropped` or `removed` entry.
+import { decodeStoredHeader } from '../batch/stored-header.ts';
+import { assert } from '../core/assert.ts';
+import { entryTypes } from '../core/entry-types.ts';
+import { BrokerError } from '../core/errors.ts';
+import { partitionId, type PartitionId, type SubscriptionId } from '../core/ids.ts';
+import type { Frame } from '../journal/format.ts';
+import type { IndexedRow, Recovery } from '../journal/recovery.ts';
+import {
+  decodePartitionCheckpoint,
+  decodePartitionDropped,
+  decodePublisherOpened,
+  decodeTrimmed,
+} from '../log/entries.ts';
+import type { PartitionLog } from '../log/partition-log.ts';
+import { decodeEntry, type SubscriptionEntry } from '../subscription/entries.ts';
+import { QueueRecovery } from '../subscription/queue-recovery.ts';
+import { StreamState } from '../subscription/stream-state.ts';
+
+/** What the journal says of one subscription in one partition. */
+export type RecoveredSubscription =
+  | { readonly kind: 'queue'; readonly queue: QueueRecovery }
+  | { readonly kind: 'stream'; readonly stream: StreamState };
+
+export type RecoveredSubscriptions = Map<SubscriptionId, Map<PartitionId, RecoveredSubscription>>;
+
+export class ShardRecovery implements Recovery {
+  readonly logs = new Map<PartitionId, PartitionLog>();
+  readonly subscriptions: RecoveredSubscriptions = new Map();
+  private readonly createLog: (id: PartitionId) => PartitionLog;
+
+  constructor(createLog: (id: PartitionId) => PartitionLog) {
+    this.createLog = createLog;
+  }
+
+  indexed(page: Buffer, frame: Frame): IndexedRow | undefined {
+    if (frame.type !== entryTypes.batch) return undefined;
+    const header = decodeStoredHeader(page, frame.guardAt);
+    if (header === undefined) {
+      throw new BrokerError('DATA_LOSS', 'a batch in the journal has a damaged header');
+    }
+    const { partitionId: stream, baseOffset, recordCount, appendTimeMs } = header;
+    return { stream, firstOffset: baseOffset, recordCount, appendTimeMs };
+  }
+
+  replay(page: Buffer, frame: Frame): void {
+    const payload = page.subarray(frame.guardAt, frame.bodyAt);
+    switch (frame.type) {
+      case entryTypes.batch: {
+        const header = decodeStoredHeader(page, frame.guardAt);
+        assert(header !== undefined, 'a frame with a valid CRC holds a valid batch header');
+        this.log(partitionId(header.partitionId)).replayBatch(header);
+        break;
+      }
+      case entryTypes.publisherOpened: {
+        const opened = decodePublisherOpened(payload);
+        this.log(opened.partition).replayOpened(opened);
+        break;
+      }
+      case entryTypes.trimmed: {
+        const trimmed = decodeTrimmed(payload);
+        this.log(trimmed.partition).replayTrimmed(trimmed.startOffset);
+        break;
+      }
+      case entryTypes.partitionCheckpoint: {
+        const checkpoint = decodePartitionCheckpoint(payload);
+        this.logs.delete(checkpoint.partition);
+        this.log(checkpoint.partition).restore(checkpoint);
+        break;
+      }
+      case entryTypes.partitionDropped:
+        this.logs.delete(decodePartitionDropped(payload));
+        break;
+      case entryTypes.acked:
+      case entryTypes.attempts:
+      case entryTypes.seek:
+      case entryTypes.subscriptionCheckpoint:
+      case entryTypes.subscriptionRemoved:
+        // A copy: a checkpoint's state keeps views of the entry.
+        this.replaySubscription(decodeEntry(frame.type, Buffer.from(payload)));
+        break;
+      default:
+        // The journal's own entries.
+        break;
+    }
+  }
+
+  private log(id: PartitionId): PartitionLog {
+    let log = this.logs.get(id);
+    if (log === undefined) this.logs.set(id, (log = this.createLog(id)));
+    return log;
+  }
+
+  private replaySubscription(entry: SubscriptionEntry): void {
+    const { subscriptionId, partitionId } = entry;
+    if (entry.kind === 'subscriptionCheckpoint') {
+      let states = this.subscriptions.get(subscriptionId);
+      if (states === undefined) this.subscriptions.set(subscriptionId, (states = new Map()));
+      states.set(
+        partitionId,
+        entry.subscriptionKind === 'queue'
+          ? { kind: 'queue', queue: QueueRecovery.fromCheckpoint(entry.state) }
+          : { kind: 'stream', stream: StreamState.decode(entry.state) },
+      );
+      return;
+    }
+    const states = this.subscriptions.get(subscriptionId);
+    if (entry.kind === 'subscriptionRemoved') {
+      states?.delete(partitionId);
+      if (states?.size === 0) this.subscriptions.delete(subscriptionId);
+      return;
+    }
+    const state = states?.get(partitionId);
+    if (state?.kind === 'queue') replayQueue(state.queue, entry);
+    else if (state?.kind === 'stream') replayStream(state.stream, entry);
+  }
+}
+
+type Delta = Exclude<
+  SubscriptionEntry,
+  { readonly kind: 'subscriptionCheckpoint' } | { readonly kind: 'subscriptionRemoved' }
+>;
+
+function replayQueue(queue: QueueRecovery, entry: Delta): void {
+  switch (entry.kind) {
+    case 'acked':
+      for (const range of entry.ranges) queue.applyAcked(range);
+      break;
+    case 'attempts':
+      for (const run of entry.runs) queue.applyAttempts(run);
+      break;
+    case 'seek':
+      queue.applySeek(entry.offset, entry.fence);
+      break;
+  }
+}
+
+function replayStream(stream: StreamState, entry: Delta): void {
+  switch (entry.kind) {
+    case 'acked':
+      for (const range of entry.ranges) stream.applyAcked(range.last);
+      break;
+    case 'attempts':
+      break;
+    case 'seek':
+      stream.seek(entry.offset);
+      break;
+  }
+}

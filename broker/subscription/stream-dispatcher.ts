@@ -1,0 +1,222 @@
+// Sends the records of one partition in order to the active consumer of a stream subscription.
+//
+// Invariants: StreamState's, and
+// - a cumulative ack counts only from the active consumer: an old one may not move the position of the new one;
+// - damage stops this partition and says so; it is never skipped.
+import { BrokerError } from '../core/errors.ts';
+import type { BlockedReason, Consumer, PartitionStatus, Settlement } from './consumer.ts';
+import type { SettlementFailure } from './consumer.ts';
+import { dispatchBytesPerTurn, type Dispatcher, type DispatcherContext } from './dispatcher.ts';
+import type { SubscriptionEntry } from './entries.ts';
+import { RunSource } from './run-source.ts';
+import type { StreamState } from './stream-state.ts';
+
+export class StreamDispatcher implements Dispatcher {
+  readonly partition: number;
+  private readonly context: DispatcherContext;
+  private readonly state: StreamState;
+  private readonly source: RunSource;
+  private readonly stopListening: () => void;
+  private active: Consumer | undefined;
+  private paused: boolean;
+  private busy: 'no' | 'loading' | 'yielding' | 'closed' = 'no';
+  private damage: BrokerError | undefined;
+
+  constructor(context: DispatcherContext, state: StreamState, paused: boolean) {
+    this.context = context;
+    this.partition = context.partition;
+    this.state = state;
+    this.paused = paused;
+    this.source = new RunSource(context.partitionLog);
+    this.stopListening = context.partitionLog.onVisible(() => this.pump());
+  }
+
+  get ackedBelow(): number {
+    return this.state.acked;
+  }
+
+  get activeConsumer(): Consumer | undefined {
+    return this.active;
+  }
+
+  /** Makes a consumer the active one. */
+  activate(consumer: Consumer | undefined): void {
+    this.active = consumer;
+    this.state.activate(consumer?.number);
+    if (this.paused) consumer?.blocked(['paused']);
+    this.pump();
+  }
+
+  pump(): void {
+    if (this.busy !== 'no' || this.paused || this.damage !== undefined) return;
+    const { partitionLog } = this.context;
+    this.skipExpired();
+    let sentBytes = 0;
+    while (this.active !== undefined) {
+      const credit = this.active.creditRecords();
+      if (credit === 0) return;
+      const next = this.state.next(partitionLog.endOffset);
+      if (next.kind !== 'run') return;
+      const run = this.take(next.first, Math.min(next.last, next.first + credit - 1));
+      if (run === undefined) return;
+      this.state.markSent(run.lastOffset);
+      this.active.deliver({
+        partition: this.partition,
+        baseOffset: run.baseOffset,
+        appendTimeMs: run.appendTimeMs,
+        epoch: run.epoch,
+        attempt: 0,
+        lease: 0,
+        selected: run.selected,
+        batch: run.batch,
+        recordCount: run.lastOffset - run.firstOffset + 1,
+      });
+      sentBytes += run.batch.length;
+      if (sentBytes >= dispatchBytesPerTurn) {
+        this.yieldTurn();
+        return;
+      }
+    }
+  }
+
+  consumersChanged(): void {
+    // The subscription plans who is active where and calls `activate`.
+  }
+
+  release(consumer: Consumer): void {
+    if (this.active === consumer) this.activate(undefined);
+  }
+
+  settle(
+    consumer: Consumer,
+    settlements: readonly Settlement[],
+  ): readonly (SettlementFailure | undefined)[] {
+    let ackedTo = -1;
+    const outcomes = settlements.map((settlement): SettlementFailure | undefined => {
+      if (settlement.verb !== 'cumulative') return 'wrong_verb';
+      if (consumer !== this.active) return 'lease_lost';
+      const newly = this.state.ackCumulative(settlement.lastOffset);
+      if (newly === 'invalid') return 'invalid';
+      if (newly > 0) ackedTo = settlement.lastOffset;
+      return undefined;
+    });
+    if (ackedTo >= 0) this.journalAcked(ackedTo);
+    return outcomes;
+  }
+
+  async seek(offset: number): Promise<void> {
+    const { subscriptionId, partitionId, journal } = this.context;
+    this.damage = undefined;
+    this.state.seek(offset);
+    await journal.write({ kind: 'seek', subscriptionId, partitionId, offset, fence: 0 });
+    this.pump();
+  }
+
+  setPaused(paused: boolean): void {
+    if (paused === this.paused) return;
+    this.paused = paused;
+    this.active?.blocked(paused ? ['paused'] : []);
+    this.pump();
+  }
+
+  inFlightOf(consumer: Consumer): number {
+    return consumer === this.active ? this.state.sent - this.state.acked : 0;
+  }
+
+  status(): PartitionStatus {
+    const endOffset = this.context.partitionLog.endOffset;
+    const { acked, sent } = this.state;
+    const ready = Math.max(0, endOffset - sent);
+    return {
+      ackedOffset: acked,
+      endOffset,
+      ready,
+      inFlight: sent - acked,
+      waiting: 0,
+      ackedAbove: 0,
+      blocked: this.blockedReasons(ready),
+    };
+  }
+
+  checkpoint(): SubscriptionEntry {
+    const { subscriptionId, partitionId } = this.context;
+    return {
+      kind: 'subscriptionCheckpoint',
+      subscriptionId,
+      partitionId,
+      subscriptionKind: 'stream',
+      state: this.state.encode(),
+    };
+  }
+
+  close(): void {
+    this.busy = 'closed';
+    this.stopListening();
+  }
+
+  private take(first: number, last: number) {
+    try {
+      const run = this.source.take(first, last);
+      if (run === undefined) this.loadThenPump(first);
+      return run;
+    } catch (error) {
+      this.stopOn(error);
+      return undefined;
+    }
+  }
+
+  private loadThenPump(offset: number): void {
+    this.busy = 'loading';
+    void this.source
+      .load(offset)
+      .catch((error: unknown) => this.stopOn(error))
+      .then(() => this.goOn('loading'));
+  }
+
+  private yieldTurn(): void {
+    this.busy = 'yielding';
+    setImmediate(() => this.goOn('yielding'));
+  }
+
+  private goOn(from: 'loading' | 'yielding'): void {
+    if (this.busy !== from) return;
+    this.busy = 'no';
+    this.pump();
+  }
+
+  private stopOn(error: unknown): void {
+    if (!(error instanceof BrokerError)) throw error;
+    this.damage = error;
+    const { log, subscriptionId, partition } = this.context;
+    log.error('subscription stopped on damage', {
+      subscriptionId,
+      partition,
+      cause: error.message,
+    });
+    this.active?.blocked(['data_loss']);
+  }
+
+  private skipExpired(): void {
+    const { startOffset } = this.context.partitionLog;
+    const first = this.state.sent;
+    if (startOffset <= this.state.acked) return;
+    this.state.skipTo(startOffset);
+    if (first < startOffset) this.active?.gap(this.partition, first, startOffset - 1);
+  }
+
+  private journalAcked(last: number): void {
+    const { subscriptionId, partitionId, journal } = this.context;
+    const ranges = [{ first: last, last }];
+    journal.note({ kind: 'acked', subscriptionId, partitionId, ranges });
+  }
+
+  private blockedReasons(ready: number): readonly BlockedReason[] {
+    const reasons: BlockedReason[] = [];
+    if (this.damage !== undefined) reasons.push('data_loss');
+    if (this.paused) reasons.push('paused');
+    if (ready === 0) return reasons;
+    if (this.active === undefined) reasons.push('no_consumers');
+    else if (this.active.creditRecords() === 0) reasons.push('no_credit');
+    return reasons;
+  }
+}
