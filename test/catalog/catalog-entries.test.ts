@@ -1,0 +1,190 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import {
+  decodeCatalogCheckpoint,
+  decodeCatalogEvent,
+  encodeCatalogCheckpoint,
+  encodeCatalogEvent,
+} from '../../broker/catalog/catalog-entries.ts';
+import type {
+  CatalogCheckpointEntry,
+  CatalogEvent,
+  SubscriptionTombstone,
+  TopicTombstone,
+} from '../../broker/catalog/catalog-events.ts';
+import { parseSubscriptionName, parseTopicName } from '../../broker/catalog/names.ts';
+import type { StartPosition, Subscription } from '../../broker/catalog/subscription.ts';
+import type { Topic } from '../../broker/catalog/topic.ts';
+import { partitionId, subscriptionId, topicId } from '../../broker/core/ids.ts';
+import { reasonOf } from '../support/reason-of.ts';
+
+const id = fc.integer({ min: 1, max: 2 ** 32 - 1 });
+const count = fc.oneof(fc.nat(3), fc.maxSafeNat());
+const topicText = fc.constantFrom('a', 'public/default/b-1', 'acme/x/Y_2', 'z'.repeat(128));
+const subscriptionName = fc.constantFrom('s', 'S.2', 'y'.repeat(128)).map(parseSubscriptionName);
+const shard = fc.constantFrom('0', '15', 'system');
+const partitions = fc.array(id.map(partitionId), { minLength: 1, maxLength: 256 });
+
+const topic: fc.Arbitrary<Topic> = fc
+  .record({
+    id: id.map(topicId),
+    name: topicText.map(parseTopicName),
+    partitions,
+    shard,
+    retention: fc.record({
+      ageMs: count,
+      bytes: count,
+      forever: fc.boolean(),
+      unackedAgeMs: count,
+    }),
+    batchBytesMax: count,
+    revision: count,
+    createdAtMs: count,
+  })
+  .map(({ shard: place, retention, batchBytesMax, ...rest }) => ({
+    ...rest,
+    shards: rest.partitions.map(() => place),
+    spec: { partitions: rest.partitions.length, retention, batchBytesMax },
+  }));
+
+const start: fc.Arbitrary<StartPosition> = fc.oneof(
+  fc.record({ kind: fc.constant('offset' as const), offset: count, epoch: fc.nat(2 ** 32 - 1) }),
+  fc.record({ kind: fc.constant('time' as const), timeMs: count }),
+  fc.constantFrom({ kind: 'earliest' as const }, { kind: 'latest' as const }),
+);
+
+const subscription: fc.Arbitrary<Subscription> = fc.record({
+  id: id.map(subscriptionId),
+  topicId: id.map(topicId),
+  name: subscriptionName,
+  kind: fc.constantFrom('stream' as const, 'queue' as const),
+  start,
+  spec: fc.record({
+    ackDeadlineMs: count,
+    backoffMinMs: count,
+    backoffMaxMs: count,
+    paused: fc.boolean(),
+  }),
+  revision: count,
+  createdAtMs: count,
+});
+
+const pending = fc.array(fc.record({ shard, partitions }), { minLength: 1, maxLength: 3 });
+const topicTombstone: fc.Arbitrary<TopicTombstone> = fc.record({
+  of: fc.constant('topic' as const),
+  topicId: id.map(topicId),
+  name: topicText.map((text) => parseTopicName(text).full),
+  subscriptions: fc.array(id.map(subscriptionId), { maxLength: 5 }),
+  pending,
+});
+const subscriptionTombstone: fc.Arbitrary<SubscriptionTombstone> = fc.record({
+  of: fc.constant('subscription' as const),
+  subscriptionId: id.map(subscriptionId),
+  topicId: id.map(topicId),
+  name: subscriptionName,
+  pending,
+});
+
+const event: fc.Arbitrary<CatalogEvent> = fc.oneof(
+  fc.record({ kind: fc.constantFrom('topic-created', 'topic-changed'), topic }),
+  fc.record({ kind: fc.constant('topic-deleted' as const), tombstone: topicTombstone }),
+  fc.record({
+    kind: fc.constantFrom('subscription-created', 'subscription-changed'),
+    subscription,
+  }),
+  fc.record({
+    kind: fc.constant('subscription-deleted' as const),
+    tombstone: subscriptionTombstone,
+  }),
+  fc.record({
+    kind: fc.constant('tombstone-cleared' as const),
+    of: fc.constant('topic' as const),
+    id: id.map(topicId),
+    shard,
+  }),
+  fc.record({
+    kind: fc.constant('tombstone-cleared' as const),
+    of: fc.constant('subscription' as const),
+    id: id.map(subscriptionId),
+    shard,
+  }),
+);
+
+const positive = fc.integer({ min: 1, max: Number.MAX_SAFE_INTEGER });
+const checkpointEntry: fc.Arbitrary<CatalogCheckpointEntry> = fc.oneof(
+  fc.record({
+    kind: fc.constant('counters' as const),
+    counters: fc.record({
+      nextTopicId: positive,
+      nextPartitionId: positive,
+      nextSubscriptionId: positive,
+      nextRevision: positive,
+    }),
+  }),
+  fc.record({ kind: fc.constant('topic' as const), topic }),
+  fc.record({ kind: fc.constant('subscription' as const), subscription }),
+  fc.record({
+    kind: fc.constant('tombstone' as const),
+    tombstone: fc.oneof(topicTombstone, subscriptionTombstone),
+  }),
+);
+
+describe('catalog entries', () => {
+  it('decode to what was encoded', () => {
+    fc.assert(
+      fc.property(event, (value) => {
+        expect(decodeCatalogEvent(encodeCatalogEvent(value))).toEqual(value);
+      }),
+    );
+    fc.assert(
+      fc.property(checkpointEntry, (value) => {
+        expect(decodeCatalogCheckpoint(encodeCatalogCheckpoint(value))).toEqual(value);
+      }),
+    );
+  });
+
+  it('are either well-formed or DATA_LOSS when bytes are changed, cut off or added', () => {
+    const damage = fc.record({
+      at: fc.nat(),
+      flip: fc.integer({ min: 1, max: 255 }),
+      cut: fc.nat(8),
+      added: fc.uint8Array({ maxLength: 3 }),
+    });
+    fc.assert(
+      fc.property(event, checkpointEntry, damage, (one, two, { at, flip, cut, added }) => {
+        for (const [bytes, decode] of [
+          [encodeCatalogEvent(one), decodeCatalogEvent],
+          [encodeCatalogCheckpoint(two), decodeCatalogCheckpoint],
+        ] as const) {
+          const damaged = Buffer.concat([bytes.subarray(0, bytes.length - cut), added]);
+          const index = at % Math.max(1, damaged.length);
+          damaged[index] = (damaged[index] ?? 0) ^ flip;
+          expect(['nothing', 'DATA_LOSS']).toContain(reasonOf(() => decode(damaged)));
+        }
+      }),
+      { numRuns: 2_000 },
+    );
+  });
+
+  it('are never read from random bytes as anything but damage or a whole entry', () => {
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 64 }), (bytes) => {
+        expect(['nothing', 'DATA_LOSS']).toContain(reasonOf(() => decodeCatalogEvent(bytes)));
+        expect(['nothing', 'DATA_LOSS']).toContain(reasonOf(() => decodeCatalogCheckpoint(bytes)));
+      }),
+      { numRuns: 5_000 },
+    );
+  });
+
+  it('are DATA_LOSS when empty, of an unknown kind or cut anywhere in their object', () => {
+    expect(reasonOf(() => decodeCatalogEvent(new Uint8Array(0)))).toBe('DATA_LOSS');
+    expect(reasonOf(() => decodeCatalogEvent(Buffer.from([8, 99])))).toBe('DATA_LOSS');
+    expect(reasonOf(() => decodeCatalogCheckpoint(Buffer.from([8, 2])))).toBe('DATA_LOSS');
+    const [sample] = fc.sample(fc.record({ kind: fc.constant('topic' as const), topic }), 1);
+    if (sample === undefined) throw new Error('no sample');
+    const bytes = encodeCatalogCheckpoint(sample);
+    for (let length = 0; length < bytes.length; length++) {
+      expect(reasonOf(() => decodeCatalogCheckpoint(bytes.subarray(0, length)))).toBe('DATA_LOSS');
+    }
+  });
+});
