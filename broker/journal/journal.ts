@@ -56,6 +56,9 @@ export interface GenerationView {
   summaries(): Iterable<StreamSummary>;
 }
 
+/** Buffers of pages that left the tail cache and wait to be used again: two commits' worth. */
+const spareBuffersMax = (2 * limits.commitBytesMax) / limits.pageBytes;
+
 export class Journal {
   private readonly options: JournalOptions;
   private readonly generations: Generation[];
@@ -65,7 +68,7 @@ export class Journal {
   /** Full pages that wait for a commit, oldest first. */
   private full: OpenPage[] = [];
   private page: OpenPage | undefined;
-  private sparePage: Buffer | undefined;
+  private readonly spareBuffers: Buffer[] = [];
   private nextPageNumber: number;
   private committing: Promise<void> | undefined;
   private scheduled = false;
@@ -78,7 +81,7 @@ export class Journal {
   private constructor(options: JournalOptions, generations: Generation[]) {
     this.options = options;
     this.generations = generations;
-    this.tail = new PageCache(options.tailCacheBytes);
+    this.tail = new PageCache(options.tailCacheBytes, ({ bytes }) => this.keepSpare(bytes));
     const newest = generations.at(-1);
     this.nextPageNumber = (newest?.lastPage ?? -1) + 1;
     this.checkpointPage = newest?.header.checkpointPage ?? 0;
@@ -302,13 +305,19 @@ export class Journal {
   private openPage(bytes: number): OpenPage {
     if (this.page !== undefined) this.full.push(this.page);
     const needed = pageHeaderBytes + bytes;
-    let buffer = this.sparePage;
-    this.sparePage = undefined;
-    if (buffer === undefined || buffer.length < needed) {
-      buffer = Buffer.allocUnsafeSlow(Math.max(limits.pageBytes, needed));
-    }
+    const buffer =
+      needed > limits.pageBytes
+        ? Buffer.allocUnsafeSlow(needed)
+        : (this.spareBuffers.pop() ?? Buffer.allocUnsafeSlow(limits.pageBytes));
     this.page = new OpenPage(this.nextPageNumber++, buffer);
     return this.page;
+  }
+
+  /** Keeps the whole buffer behind a page's bytes for another page, if it is one of the usual size. */
+  private keepSpare(bytes: Buffer): void {
+    if (bytes.buffer.byteLength !== limits.pageBytes) return;
+    if (this.spareBuffers.length < spareBuffersMax)
+      this.spareBuffers.push(Buffer.from(bytes.buffer));
   }
 
   /** One commit per turn of the loop at most, so that what arrives together is committed together. */
@@ -360,7 +369,7 @@ export class Journal {
     for (const page of pages) {
       const closed = page.close(chain);
       chain = closed.chain;
-      this.sparePage ??= closed.spare;
+      if (closed.spare !== undefined) this.keepSpare(closed.spare);
       rows.push({ key: encodeKey(keyKinds.page, page.number), value: closed.bytes });
     }
     await generation.file.write(rows);

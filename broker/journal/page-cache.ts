@@ -3,7 +3,9 @@
 // Invariants:
 // - Each cache keeps at most its budget, plus the one page added last.
 // - A page from disk is not trusted: each batch in it is checked once against its CRCs by who reads it first.
-// - Cached buffers are never reused: who holds a page may keep it as long as it likes.
+// - Bytes of a cached page are valid until the next turn of the event loop: the tail's buffers are used again for new
+//   pages once they leave the cache (fresh 256 KiB buffers cost 0.3 core at 200 MB/s, in page faults and collection).
+//   So who reads a page copies what it sends in the same turn, and keeps numbers, never views.
 
 export class CachedPage {
   readonly number: number;
@@ -29,11 +31,13 @@ export class CachedPage {
 /** Least recently used pages within a byte budget. */
 export class PageCache {
   private readonly budgetBytes: number;
+  private readonly onEvict: (page: CachedPage) => void;
   private readonly pages = new Map<number, CachedPage>();
   private bytes = 0;
 
-  constructor(budgetBytes: number) {
+  constructor(budgetBytes: number, onEvict: (page: CachedPage) => void = () => {}) {
     this.budgetBytes = budgetBytes;
+    this.onEvict = onEvict;
   }
 
   get usedBytes(): number {
@@ -45,9 +49,10 @@ export class PageCache {
     this.remove(page.number);
     this.pages.set(page.number, page);
     this.bytes += page.bytes.length;
-    for (const [number] of this.pages) {
+    for (const [number, evicted] of this.pages) {
       if (this.bytes <= this.budgetBytes || number === page.number) break;
       this.remove(number);
+      this.onEvict(evicted);
     }
   }
 
