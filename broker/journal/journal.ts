@@ -63,7 +63,9 @@ export class Journal {
   private readonly options: JournalOptions;
   private readonly generations: Generation[];
   private readonly tail: PageCache;
-  private readonly reads = new PageCache(limits.readCacheBytes);
+  private readonly reads = new PageCache(limits.readCacheBytes, ({ bytes }) =>
+    this.keepSpare(bytes),
+  );
   private readonly loading = new Map<number, Promise<CachedPage>>();
   /** Full pages that wait for a commit, oldest first. */
   private full: OpenPage[] = [];
@@ -305,12 +307,14 @@ export class Journal {
   private openPage(bytes: number): OpenPage {
     if (this.page !== undefined) this.full.push(this.page);
     const needed = pageHeaderBytes + bytes;
-    const buffer =
-      needed > limits.pageBytes
-        ? Buffer.allocUnsafeSlow(needed)
-        : (this.spareBuffers.pop() ?? Buffer.allocUnsafeSlow(limits.pageBytes));
-    this.page = new OpenPage(this.nextPageNumber++, buffer);
+    this.page = new OpenPage(this.nextPageNumber++, this.pageBuffer(needed));
     return this.page;
+  }
+
+  /** A buffer for a page of so many bytes; of the usual size even for a smaller one, so that it can be used again. */
+  private pageBuffer(bytes: number): Buffer {
+    if (bytes > limits.pageBytes) return Buffer.allocUnsafeSlow(bytes);
+    return this.spareBuffers.pop() ?? Buffer.allocUnsafeSlow(limits.pageBytes);
   }
 
   /** Keeps the whole buffer behind a page's bytes for another page, if it is one of the usual size. */
@@ -470,7 +474,7 @@ export class Journal {
       await file.prefetch(byGeneration.filter((p) => p.file === file).map(({ key }) => key));
     }
     return byGeneration.map(({ file, key, number }) => {
-      const bytes = file.read(key);
+      const bytes = file.read(key, (size) => this.pageBuffer(size));
       if (bytes === undefined || readPageHeader(bytes, number) === undefined) {
         throw this.missingPage(number);
       }

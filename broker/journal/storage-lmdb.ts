@@ -93,8 +93,18 @@ class LmdbGeneration implements GenerationFile {
     await Promise.all(puts);
   }
 
-  read(key: Buffer): Buffer | undefined {
-    return this.database.getBinary(key);
+  read(
+    key: Buffer,
+    allocate: (bytes: number) => Buffer = Buffer.allocUnsafeSlow,
+  ): Buffer | undefined {
+    // A view of lmdb's own buffer, good until the next read of any store: copied at once.
+    const value = this.database.getBinaryFast(key);
+    if (value === undefined) return undefined;
+    const bytes = value.length;
+    const copy = allocate(bytes);
+    // lmdb shadows the `length` of its buffer, which is longer than the value.
+    copy.set(value.subarray(0, bytes));
+    return copy.length === bytes ? copy : copy.subarray(0, bytes);
   }
 
   async prefetch(keys: readonly Buffer[]): Promise<void> {

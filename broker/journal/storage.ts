@@ -12,8 +12,11 @@ export interface GenerationFile {
   readonly name: string;
   /** All rows or none; durable when it resolves. A rejection means: nothing more may be confirmed. */
   write(rows: readonly Row[]): Promise<void>;
-  /** A copy of the value, read now; may block on the disk unless `prefetch` was awaited. */
-  read(key: Buffer): Buffer | undefined;
+  /**
+   * A copy of the value, read now; may block on the disk unless `prefetch` was awaited. `allocate` gives the buffer
+   * for the copy, of at least so many bytes; the answer is a view of it.
+   */
+  read(key: Buffer, allocate?: (bytes: number) => Buffer): Buffer | undefined;
   /** Brings values into memory off the event loop. */
   prefetch(keys: readonly Buffer[]): Promise<void>;
   /** Numbers of the keys of one kind, ascending. */
