@@ -67,6 +67,7 @@ export const reasons = {
   POSITION_DIVERGED: ['conflict', 'The record before that position was written in another epoch.'],
   LEASE_LOST: ['conflict', 'The lease is no longer held: deadline, seek or restart.'],
   DATA_DIRECTORY_IN_USE: ['conflict', 'Another process holds the data directory.'],
+  DATA_DIRECTORY_FAILED: ['unavailable', 'The data directory cannot be read or written.'],
   SETTING_INVALID: ['invalid', 'A setting is unknown or has a wrong value.'],
   LIMIT_REACHED: ['exhausted', 'A documented limit is reached.'],
   DISK_FULL: ['exhausted', 'The data volume is nearly full; publishing is refused, acks go on.'],
