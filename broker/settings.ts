@@ -1,0 +1,183 @@
+// Settings of a broker: one table, and the only reader of the environment. docs/settings.md is printed from the table.
+//
+// Invariants:
+// - A flag wins over its variable, a variable over the default.
+// - Unknown `MILLRACE_*` variables and flags, and values outside what is allowed, are refused at start with the name,
+//   the value and what is allowed: a typo never runs with a default.
+import { BrokerError } from './core/errors.ts';
+import { limits } from './core/limits.ts';
+import { quoted } from './core/quoted.ts';
+import { formatHostPort, isLoopback } from './host-port.ts';
+import {
+  address,
+  bytes,
+  choice,
+  envPrefix,
+  flag,
+  GiB,
+  integer,
+  MiB,
+  optionalAddress,
+  path,
+  type Setting,
+  type SettingRow,
+} from './setting-kinds.ts';
+
+export type { SettingRow } from './setting-kinds.ts';
+
+/** Each shard is a journal with an fsync of its own and up to a commit, a page and caches of memory. */
+const shardsMax = 16;
+
+/** Keys are the properties of `Settings` and of the flag values. */
+const table = {
+  listen: address('127.0.0.1:6700', {
+    name: 'listen',
+    description: 'Where gRPC is served. Port 0 takes a free one.',
+  }),
+  httpListen: address('127.0.0.1:6780', {
+    name: 'http-listen',
+    description: 'Where health and metrics are served over HTTP. Port 0 takes a free one.',
+  }),
+  advertiseAddress: optionalAddress('the real listen address', {
+    name: 'advertise-address',
+    description: 'What clients are told to connect to, when it is not the listen address.',
+  }),
+  allowUnauthenticated: flag({
+    name: 'allow-unauthenticated',
+    description:
+      'Needed to listen on an address that is not loopback: whoever reaches it may do everything.',
+  }),
+  dataDir: path('./data', {
+    name: 'data-dir',
+    description: 'Where the broker keeps everything. One broker per directory.',
+  }),
+  shards: integer(1, 1, shardsMax, {
+    name: 'shards',
+    description: 'Data shards that take new partitions. One is right for one disk.',
+  }),
+  generationBytes: bytes(limits.generationBytes, MiB, 4 * GiB, {
+    name: 'generation-bytes',
+    description:
+      "Size at which a file of the journal is sealed. Space is freed a file at a time; at least two files' worth of disk is needed.",
+  }),
+  tailCacheBytes: bytes(limits.tailCacheBytes, MiB, 16 * GiB, {
+    name: 'tail-cache-bytes',
+    description: 'Memory per shard for what was just published.',
+  }),
+  publishPendingBytes: bytes(limits.publishPendingBytesMax, limits.publishWindowBytes, GiB, {
+    name: 'publish-pending-bytes',
+    description:
+      'Memory for what is published and not yet durable; publishers are held back at it.',
+  }),
+  retentionIntervalMs: integer(10_000, 10, 3_600_000, {
+    name: 'retention-interval-ms',
+    description: 'How often expired records are looked for.',
+  }),
+  shutdownGraceMs: integer(10_000, 0, 600_000, {
+    name: 'shutdown-grace-ms',
+    description: 'Time for clients to finish after SIGTERM, before their streams are cut.',
+  }),
+  logLevel: choice(['info', 'warn', 'error'], 'info', {
+    name: 'log-level',
+    description: 'The least important events that are logged.',
+  }),
+  logFormat: choice(['auto', 'json', 'text'], 'auto', {
+    name: 'log-format',
+    description: 'How events are logged. auto: text in a terminal, else json.',
+  }),
+} as const satisfies Record<string, Setting<unknown>>;
+
+type Table = typeof table;
+type Key = keyof Table;
+
+export type Settings = {
+  readonly [K in Key]: Table[K] extends Setting<infer T> ? T : never;
+};
+
+/** Flags by their camel-case names, as commander answers them; undefined: not given. */
+export type FlagValues = Readonly<Record<string, string | boolean | undefined>>;
+
+export type Environment = Readonly<Record<string, string | undefined>>;
+
+/** Variables of other programs of ours: the command line's server; the tests' cache of built services. */
+const foreignVariables = new Set(['MILLRACE_SERVER', 'MILLRACE_CACHE']);
+
+/** The table in its order. */
+export const settingRows: readonly SettingRow[] = Object.values(table);
+
+/** Throws SETTING_INVALID. */
+export function readSettings(flags: FlagValues, env: Environment): Settings {
+  refuseUnknown(flags, env);
+  const read = <T>(setting: Setting<T>): T => readSetting(setting, flags, env);
+  const settings: Settings = {
+    listen: read(table.listen),
+    httpListen: read(table.httpListen),
+    advertiseAddress: read(table.advertiseAddress),
+    allowUnauthenticated: read(table.allowUnauthenticated),
+    dataDir: read(table.dataDir),
+    shards: read(table.shards),
+    generationBytes: read(table.generationBytes),
+    tailCacheBytes: read(table.tailCacheBytes),
+    publishPendingBytes: read(table.publishPendingBytes),
+    retentionIntervalMs: read(table.retentionIntervalMs),
+    shutdownGraceMs: read(table.shutdownGraceMs),
+    logLevel: read(table.logLevel),
+    logFormat: read(table.logFormat),
+  };
+  checkTogether(settings);
+  return settings;
+}
+
+function readSetting<T>(setting: Setting<T>, flags: FlagValues, env: Environment): T {
+  const flagValue = flags[setting.key];
+  const given = flagValue ?? env[setting.env];
+  if (given === undefined) return setting.value;
+  const value = setting.parse(String(given));
+  if (value !== undefined) return value;
+  const source = flagValue === undefined ? setting.env : setting.flag;
+  throw settingInvalid(source, String(given), `allowed is ${setting.allowed}`);
+}
+
+function refuseUnknown(flags: FlagValues, env: Environment): void {
+  const rows = Object.values(table);
+  for (const [key, value] of Object.entries(flags)) {
+    if (value === undefined || Object.hasOwn(table, key)) continue;
+    throw settingInvalid(key, String(value), `no such flag; known are ${namesOf(rows, 'flag')}`);
+  }
+  const known = new Set(rows.map((row) => row.env));
+  for (const name of Object.keys(env)) {
+    if (!name.startsWith(envPrefix) || known.has(name) || foreignVariables.has(name)) continue;
+    if (env[name] === undefined) continue;
+    throw settingInvalid(name, env[name], `no such variable; known are ${namesOf(rows, 'env')}`);
+  }
+}
+
+function checkTogether(settings: Settings): void {
+  for (const key of ['listen', 'httpListen'] as const) {
+    if (settings.allowUnauthenticated || isLoopback(settings[key].host)) continue;
+    throw settingInvalid(
+      table[key].flag,
+      formatHostPort(settings[key]),
+      `an address that is not loopback needs ${table.allowUnauthenticated.flag}, because nobody ` +
+        'is asked who they are',
+    );
+  }
+  const { listen, httpListen } = settings;
+  if (listen.port !== 0 && formatHostPort(listen) === formatHostPort(httpListen)) {
+    throw settingInvalid(
+      table.httpListen.flag,
+      formatHostPort(httpListen),
+      `must differ from ${table.listen.flag}`,
+    );
+  }
+}
+
+function namesOf(rows: readonly SettingRow[], field: 'flag' | 'env'): string {
+  return rows.map((row) => row[field]).join(', ');
+}
+
+function settingInvalid(name: string, value: string, rule: string): BrokerError {
+  return new BrokerError('SETTING_INVALID', `setting ${name} has value ${quoted(value)}: ${rule}`, {
+    metadata: { setting: name, value: quoted(value) },
+  });
+}
