@@ -79,6 +79,13 @@ export class CatalogState {
     return sum;
   }
 
+  /** Shards that hold partitions of live or deleted topics: they must be open, also if they take no new ones. */
+  shardsInUse(): ReadonlySet<string> {
+    const names = new Set(this.partitionCounts.keys());
+    for (const { pending } of this.tombstones()) for (const { shard } of pending) names.add(shard);
+    return names;
+  }
+
   topics(): IterableIterator<Topic> {
     return this.topicsById.values();
   }

@@ -68,6 +68,8 @@ export class Broker {
   address = '';
   private readonly parts: BrokerParts;
   private readonly directory: TopicDirectory;
+  /** What was confirmed since the start. */
+  readonly traffic = { batches: 0, records: 0, bytes: 0 };
   private lastConsumerNumber = 0;
 
   private constructor(parts: BrokerParts) {
@@ -84,6 +86,21 @@ export class Broker {
     const broker = new Broker(parts);
     await broker.directory.open();
     return broker;
+  }
+
+  get diskFreeBytes(): number {
+    return this.parts.disk.freeBytes;
+  }
+
+  get isDiskFull(): boolean {
+    return this.parts.disk.isFull;
+  }
+
+  /** Commits of all data shards since the start. */
+  get commitCount(): number {
+    let count = 0;
+    for (const { journal } of this.parts.shards.values()) count += journal.commitCount;
+    return count;
   }
 
   get topicCount(): number {
@@ -151,8 +168,16 @@ export class Broker {
 
   /** Throws DISK_FULL and what PartitionLog.append throws. */
   append(log: PartitionLog, request: AppendRequest, whenDurable: WhenDurable): void {
-    this.parts.disk.admit(request.body.length);
-    log.append(request, this.nowMs(), whenDurable);
+    const bytes = request.body.length;
+    this.parts.disk.admit(bytes);
+    log.append(request, this.nowMs(), (baseOffset, recordCount, duplicate) => {
+      if (!duplicate) {
+        this.traffic.batches++;
+        this.traffic.records += recordCount;
+        this.traffic.bytes += bytes;
+      }
+      whenDurable(baseOffset, recordCount, duplicate);
+    });
   }
 
   // --- Subscriptions -------------------------------------------------------------------------------------

@@ -30,10 +30,12 @@ export class CatalogStore {
     this.journal = journal;
   }
 
+  /** `shards`: data shards that take new partitions. */
   static async open(
     options: Omit<JournalOptions, 'shard' | 'onCommitted' | 'onRoll'>,
+    shards: readonly string[],
   ): Promise<CatalogStore> {
-    const state = new CatalogState();
+    const state = new CatalogState(shards);
     let store: CatalogStore | undefined;
     const journal = await Journal.open(
       {
@@ -53,6 +55,7 @@ export class CatalogStore {
         },
       },
     );
+    state.check();
     store = new CatalogStore(state, journal);
     return store;
   }

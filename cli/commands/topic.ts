@@ -1,0 +1,211 @@
+// millrace topic create|list|describe|alter|delete
+import { Command } from 'commander';
+import type { Retention, Topic, TopicSpecPatch } from '../../client/src/index.ts';
+import { UsageError } from '../exit.ts';
+import { isoTime, printJson, printLine, table } from '../output.ts';
+import {
+  parseBytes,
+  parseCount,
+  parseDurationMs,
+  withClient,
+  withClientOptions,
+  type ClientOptions,
+} from '../options.ts';
+
+interface SpecOptions {
+  readonly partitions?: number;
+  readonly batchBytesMax?: number;
+  readonly retentionAge?: number;
+  readonly retentionBytes?: number;
+  readonly retentionForever?: boolean;
+  readonly retentionUnackedAge?: number;
+}
+
+export function topicCommand(): Command {
+  return new Command('topic')
+    .description('create, look at, change and delete topics')
+    .addCommand(create())
+    .addCommand(list())
+    .addCommand(describe())
+    .addCommand(alter())
+    .addCommand(remove());
+}
+
+function create(): Command {
+  return withClientOptions(withSpecOptions(new Command('create')))
+    .description('create a topic; it must not exist yet')
+    .argument('<name>', 'tenant/namespace/topic, or topic for public/default/topic')
+    .option('--if-not-exists', 'do nothing when the topic is there already')
+    .option('--dry-run', 'say what would be done')
+    .action(async (name: string, options: ApplyOptions & { ifNotExists?: boolean }) => {
+      const revision = options.ifNotExists === true ? '' : '0';
+      await apply(name, options, revision);
+    });
+}
+
+function alter(): Command {
+  return withClientOptions(withSpecOptions(new Command('alter')))
+    .description('change a topic; only what is named changes')
+    .argument('<name>')
+    .option('--dry-run', 'say what would be done')
+    .action(async (name: string, options: ApplyOptions) => {
+      await withClient(options, async (client) => {
+        const { revision } = await client.topics.get(name);
+        await applyWith(client, name, options, revision);
+      });
+    });
+}
+
+type ApplyOptions = ClientOptions & SpecOptions & { readonly dryRun?: boolean };
+
+async function apply(name: string, options: ApplyOptions, revision: string): Promise<void> {
+  await withClient(options, (client) => applyWith(client, name, options, revision));
+}
+
+async function applyWith(
+  client: Parameters<Parameters<typeof withClient>[1]>[0],
+  name: string,
+  options: ApplyOptions,
+  revision: string,
+): Promise<void> {
+  const dryRun = options.dryRun === true;
+  const applied = await client.topics.apply(name, specOf(options), { revision, dryRun });
+  if (options.output === 'json') return printJson(applied);
+  const lines = applied.changes.length > 0 ? applied.changes : ['nothing to do'];
+  for (const line of lines) await printLine(dryRun ? `would ${line}` : line);
+}
+
+function list(): Command {
+  return withClientOptions(new Command('list'))
+    .description('list topics by name')
+    .argument('[prefix]', 'such as public/ or public/default/', '')
+    .action(async (prefix: string, options: ClientOptions) => {
+      await withClient(options, async (client) => {
+        const rows: (string | number)[][] = [];
+        for await (const topic of client.topics.list({ prefix })) {
+          if (options.output === 'json') await printJson(topic);
+          else rows.push(topicRow(topic));
+        }
+        if (options.output === 'table') {
+          const head = ['NAME', 'PARTITIONS', 'RECORDS', 'BYTES', 'SUBSCRIPTIONS'];
+          await printLine(table(head, rows));
+        }
+      });
+    });
+}
+
+function describe(): Command {
+  return withClientOptions(new Command('describe'))
+    .description('show a topic, its settings and its partitions')
+    .argument('<name>')
+    .action(async (name: string, options: ClientOptions) => {
+      await withClient(options, async (client) => {
+        const topic = await client.topics.get(name);
+        if (options.output === 'json') await printJson(topic);
+        else await printTopic(topic);
+      });
+    });
+}
+
+function remove(): Command {
+  return withClientOptions(new Command('delete'))
+    .description('delete a topic with its records and subscriptions, for ever')
+    .argument('<name>')
+    .option('--topic-id <id>', 'only this incarnation of the topic')
+    .action(async (name: string, options: ClientOptions & { topicId?: string }) => {
+      await withClient(options, async (client) => {
+        await client.topics.delete(name, { topicId: options.topicId ?? '' });
+        if (options.output === 'json') await printJson({ deleted: name });
+        else await printLine(`deleted topic ${name}`);
+      });
+    });
+}
+
+function withSpecOptions(command: Command): Command {
+  return command
+    .option('--partitions <n>', 'number of partitions, 1 to 256; grows only', parseCount)
+    .option('--batch-bytes-max <size>', 'largest batch, up to 3M', parseBytes)
+    .option(
+      '--retention-age <duration>',
+      'keep records at least so long, such as 7d',
+      parseDurationMs,
+    )
+    .option(
+      '--retention-bytes <size>',
+      'keep at least so much per partition, such as 10G',
+      parseBytes,
+    )
+    .option('--retention-forever', 'keep everything')
+    .option(
+      '--retention-unacked-age <duration>',
+      'remove records of this age even if no subscription has acked them',
+      parseDurationMs,
+    );
+}
+
+function specOf(options: SpecOptions): TopicSpecPatch {
+  const { partitions, batchBytesMax } = options;
+  const retention = retentionOf(options);
+  return {
+    ...(partitions === undefined ? {} : { partitions }),
+    ...(batchBytesMax === undefined ? {} : { batchBytesMax }),
+    ...(retention === undefined ? {} : { retention }),
+  };
+}
+
+/** The API replaces retention as a whole, so a mixture of old and new is never made by accident. */
+function retentionOf(options: SpecOptions): Retention | undefined {
+  const { retentionAge, retentionBytes, retentionForever, retentionUnackedAge } = options;
+  const isSet = [retentionAge, retentionBytes, retentionForever].some((v) => v !== undefined);
+  if (!isSet) {
+    if (retentionUnackedAge === undefined) return undefined;
+    throw new UsageError(
+      'retention is set as a whole: give --retention-age, --retention-bytes or --retention-forever too',
+    );
+  }
+  return {
+    ageMs: retentionAge ?? 0,
+    bytes: retentionBytes ?? 0,
+    forever: retentionForever ?? false,
+    unackedAgeMs: retentionUnackedAge ?? 0,
+  };
+}
+
+function topicRow(topic: Topic): (string | number)[] {
+  const records = topic.partitions.reduce((sum, p) => sum + p.endOffset - p.startOffset, 0);
+  return [topic.name, topic.spec.partitions, records, topic.storedBytes, topic.subscriptionCount];
+}
+
+async function printTopic(topic: Topic): Promise<void> {
+  const { spec } = topic;
+  await printLine(`name           ${topic.name}`);
+  await printLine(`id             ${topic.topicId}`);
+  await printLine(`retention      ${retentionText(spec.retention)}`);
+  await printLine(`largest batch  ${spec.batchBytesMax} bytes`);
+  await printLine(`stored         ${topic.storedBytes} bytes`);
+  await printLine(`subscriptions  ${topic.subscriptionCount}`);
+  await printLine('');
+  const head = ['PARTITION', 'START', 'END', 'BYTES', 'LAST APPEND', 'SHARD', 'EPOCH', 'DAMAGE'];
+  const rows = topic.partitions.map((p) => [
+    p.partition,
+    p.startOffset,
+    p.endOffset,
+    p.storedBytes,
+    isoTime(p.lastAppendTimeMs),
+    p.owner?.shard ?? '-',
+    p.owner?.epoch ?? 0,
+    p.damage === '' ? '-' : p.damage,
+  ]);
+  await printLine(table(head, rows));
+}
+
+function retentionText({ ageMs, bytes, forever, unackedAgeMs }: Retention): string {
+  if (forever) return 'everything is kept';
+  const window = [
+    ageMs > 0 ? `younger than ${ageMs} ms` : '',
+    bytes > 0 ? `the newest ${bytes} bytes per partition` : '',
+  ].filter((text) => text !== '');
+  const kept = window.length > 0 ? window.join(' and ') : 'nothing that is acked';
+  const unacked = unackedAgeMs > 0 ? `unacked up to ${unackedAgeMs} ms` : 'unacked for ever';
+  return `${kept}; ${unacked}`;
+}
