@@ -352,7 +352,9 @@ export class CatalogState {
 
   private countPartitions(topic: Topic, sign: 1 | -1): void {
     for (const shard of topic.shards) {
-      this.partitionCounts.set(shard, this.partitionCount(shard) + sign);
+      const count = this.partitionCount(shard) + sign;
+      if (count === 0) this.partitionCounts.delete(shard);
+      else this.partitionCounts.set(shard, count);
     }
   }
 

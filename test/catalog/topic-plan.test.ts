@@ -185,6 +185,16 @@ describe('deleting a topic', () => {
     expect([...catalog.state.tombstones()]).toEqual([]);
   });
 
+  it('keeps a shard in use until the last of its data is dropped', () => {
+    const catalog = new CatalogFixture(['0', '1']);
+    const { topic } = catalog.applyTopic('a');
+    expect([...catalog.state.shardsInUse()]).toEqual(['0']);
+    catalog.deleteTopic('a');
+    expect([...catalog.state.shardsInUse()]).toEqual(['0']);
+    for (const event of planTopicDropped(catalog.state, topic.id, '0')) catalog.state.apply(event);
+    expect([...catalog.state.shardsInUse()]).toEqual([]);
+  });
+
   it('deletes only the incarnation that is meant', () => {
     const catalog = new CatalogFixture();
     const { topic } = catalog.applyTopic('a');
