@@ -14,6 +14,7 @@ import type { BrokerError } from './core/errors.ts';
 import type { Log } from './core/log.ts';
 import { systemRandom } from './core/random.ts';
 import { formatHostPort } from './host-port.ts';
+import { newestEpoch } from './journal/generation-list.ts';
 import { lmdbStorage } from './journal/storage-lmdb.ts';
 import { DirectoryObjectStore } from './objects/directory.ts';
 import { registerBrokerMetrics } from './server/broker-metrics.ts';
@@ -95,23 +96,19 @@ async function openBroker(
   const { dataDir, generationBytes, tailCacheBytes } = settings;
   const store = await DirectoryObjectStore.open(join(dataDir, 'objects'));
   const brokerId = hostname();
-  const claim = (shard: string) =>
-    claimRoot(store, shard, {
+  const journalOf = async (shard: string) => {
+    // A generation outgrows its size by the commit that fills it, its index and its seal.
+    const storage = lmdbStorage(join(dataDir, shard), 2 * generationBytes + 256 * 1024 * 1024);
+    const { epoch } = await claimRoot(store, shard, {
       owner: brokerId,
       volume,
       random: systemRandom,
+      epochSeen: await newestEpoch(storage),
       signal: new AbortController().signal,
     });
-  const journalOf = async (shard: string) => ({
-    // A generation outgrows its size by the commit that fills it, its index and its seal.
-    storage: lmdbStorage(join(dataDir, shard), 2 * generationBytes + 256 * 1024 * 1024),
-    epoch: (await claim(shard)).epoch,
-    volumeId: volume.volumeId,
-    log,
-    generationBytes,
-    tailCacheBytes,
-    onFatal,
-  });
+    const { volumeId } = volume;
+    return { storage, epoch, volumeId, log, generationBytes, tailCacheBytes, onFatal };
+  };
 
   const names = Array.from({ length: settings.shards }, (_, i) => String(i));
   const catalogJournal = await journalOf(catalogShard);

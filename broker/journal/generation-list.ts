@@ -2,6 +2,7 @@
 // without it before its file is unlinked.
 import { BrokerError } from '../core/errors.ts';
 import { readSumJson, sumJson } from './format.ts';
+import type { JournalStorage } from './storage.ts';
 
 export function encodeGenerationList(names: readonly string[]): Buffer {
   return sumJson({ generations: names });
@@ -18,4 +19,10 @@ export function readGenerationList(bytes: Buffer | undefined): readonly string[]
     );
   }
   return names;
+}
+
+/** Epoch in which the newest live generation was begun; 0 when there is none. */
+export async function newestEpoch(storage: JournalStorage): Promise<number> {
+  const newest = readGenerationList(await storage.readList()).at(-1);
+  return newest === undefined ? 0 : Number(newest.split('-')[0]);
 }

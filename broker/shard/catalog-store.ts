@@ -12,6 +12,7 @@ import {
 import { CatalogState, type CatalogEvent } from '../catalog/catalog-state.ts';
 import { entryTypes } from '../core/entry-types.ts';
 import type { Frame } from '../journal/format.ts';
+import { ControlEntry } from '../journal/control-entry.ts';
 import { Journal, type JournalOptions } from '../journal/journal.ts';
 
 export interface CatalogChange {
@@ -24,6 +25,9 @@ export class CatalogStore {
   readonly state: CatalogState;
   private readonly journal: Journal;
   private last: Promise<unknown> = Promise.resolve();
+  private isChanging = false;
+  private isCheckpointDue = false;
+  private checkpointing: Promise<void> = Promise.resolve();
 
   private constructor(state: CatalogState, journal: Journal) {
     this.state = state;
@@ -42,7 +46,7 @@ export class CatalogStore {
         ...options,
         shard: catalogShard,
         onCommitted() {},
-        onRoll: () => void store?.checkpoint(),
+        onRoll: () => store?.checkpointSoon(),
       },
       {
         indexed: () => undefined,
@@ -64,12 +68,15 @@ export class CatalogStore {
   change<T extends CatalogChange>(plan: (state: CatalogState) => T): Promise<T> {
     const next = this.last.then(async () => {
       const change = plan(this.state);
+      this.isChanging = true;
       await Promise.all(
         change.events.map((event) =>
           this.journal.write(entryTypes.catalogEvent, encodeCatalogEvent(event)),
         ),
       );
       for (const event of change.events) this.state.apply(event);
+      this.isChanging = false;
+      if (this.isCheckpointDue) this.checkpoint();
       return change;
     });
     this.last = next.catch(() => {});
@@ -86,15 +93,31 @@ export class CatalogStore {
 
   async close(): Promise<void> {
     await this.last;
+    await this.checkpointing;
     await this.journal.close();
   }
 
-  private async checkpoint(): Promise<void> {
-    const beganPage = this.journal.newestFirstPage;
+  /**
+   * Between two changes, at once when none is under way: while one is, its event may stand in the journal before the
+   * checkpoint's entries and yet not be in them.
+   */
+  private checkpointSoon(): void {
+    this.isCheckpointDue = true;
+    if (!this.isChanging) this.checkpoint();
+  }
+
+  /** Appends every object in one turn; what they need of older generations is then gone. */
+  private checkpoint(): void {
+    this.isCheckpointDue = false;
+    const { journal } = this;
+    const beganPage = journal.newestFirstPage;
     for (const object of this.state.checkpoint()) {
-      void this.journal.write(entryTypes.catalogCheckpoint, encodeCatalogCheckpoint(object));
+      const bytes = encodeCatalogCheckpoint(object);
+      journal.append(new ControlEntry(entryTypes.catalogCheckpoint, bytes, () => {}));
     }
-    await this.journal.completeCheckpoint(beganPage);
-    while (this.journal.mayDropOldest()) await this.journal.dropOldest();
+    this.checkpointing = this.checkpointing.then(async () => {
+      await journal.completeCheckpoint(beganPage);
+      while (journal.mayDropOldest()) await journal.dropOldest();
+    });
   }
 }
