@@ -129,6 +129,11 @@ export class PartitionLog {
     }
   }
 
+  /** Resolves when everything appended so far is durable. */
+  behindAppends(): Promise<void> {
+    return this.journal.barrier();
+  }
+
   /** Gives a publisher its epoch in this partition; resolves when that is durable. */
   async openPublisher(name: string, epoch: number, nowMs: number): Promise<Publisher> {
     const known = this.publishers.named(name);
@@ -325,7 +330,7 @@ export class PartitionLog {
   /** At once when the offset is durable, else behind everything that was appended so far. */
   private whenDurable(offset: Offset, callback: () => void): void {
     if (offset < this.endOffset) callback();
-    else void this.journal.barrier().then(callback);
+    else void this.behindAppends().then(callback);
   }
 
   private batchAt(page: CachedPage, frameAt: number, offset: Offset): StoredBatch {

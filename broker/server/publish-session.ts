@@ -15,6 +15,7 @@ import type { Broker } from '../cluster/broker.ts';
 import type { OpenPublisher } from '../cluster/open-publisher.ts';
 import { BrokerError, toBrokerError } from '../core/errors.ts';
 import { limits } from '../core/limits.ts';
+import type { AppendRequest, PartitionLog } from '../log/partition-log.ts';
 import {
   AppendResultSchema,
   PublisherOpenedSchema,
@@ -174,57 +175,64 @@ export class PublishSession {
   }
 
   private append(frame: Buffer, append: AppendFrame): void {
-    const { handle, partition, sequence } = append;
     const bytes = append.batchEnd - append.batchStart;
+    let log: PartitionLog | undefined;
     try {
-      const publisher = this.publisherOf(handle);
-      const { topic } = publisher;
-      if (append.batchCount !== 1) {
-        throw new BrokerError(
-          'BATCH_NOT_CANONICAL',
-          `an append holds its batch once, not ${append.batchCount} times`,
-        );
-      }
-      const scan = scanBatch(frame, append.batchStart, append.batchEnd, topic.batchBytesMax);
-      if (!scan.ok) throw new BrokerError(scan.reason, scan.message);
-      const request = {
-        publisher,
-        sequence,
-        expectedOffset: append.expectedOffset,
-        body: frame.subarray(append.batchStart, append.batchEnd),
-        recordCount: scan.recordCount,
-        compressed: scan.compressed,
-        keyed: scan.keyed,
-      };
-      const log = topic.log(partition);
+      const publisher = this.publisherOf(append.handle);
+      log = publisher.topic.log(append.partition);
+      const request = this.requestOf(frame, append, publisher);
       this.broker.append(log, request, (baseOffset, recordCount, duplicate) => {
         this.unansweredBytes -= bytes;
         this.unanswered--;
         this.broker.publishBudget.give(bytes);
         if (this.state === 'ended') return;
-        writeAppendResult(
-          this.answer(),
-          handle,
-          partition,
-          sequence,
-          baseOffset,
-          recordCount,
-          duplicate,
-        );
+        const { handle, partition, sequence } = append;
+        const writer = this.answer();
+        writeAppendResult(writer, handle, partition, sequence, baseOffset, recordCount, duplicate);
       });
       this.unansweredBytes += bytes;
       this.unanswered++;
       this.broker.publishBudget.take(bytes);
     } catch (thrown) {
-      const error = errorItem(thrown);
-      const result = create(AppendResultSchema, {
-        handle,
-        partition,
-        sequence: BigInt(sequence),
-        error,
-      });
-      this.answer().bytes(field.results, toBinary(AppendResultSchema, result));
+      this.answerRefused(append, log, thrown);
     }
+  }
+
+  /** The append of a scanned batch; throws what is wrong with it. */
+  private requestOf(frame: Buffer, append: AppendFrame, publisher: OpenPublisher): AppendRequest {
+    const { batchStart, batchEnd, batchCount, sequence, expectedOffset } = append;
+    if (batchCount !== 1) {
+      throw new BrokerError(
+        'BATCH_NOT_CANONICAL',
+        `an append holds its batch once, not ${batchCount} times`,
+      );
+    }
+    const scan = scanBatch(frame, batchStart, batchEnd, publisher.topic.batchBytesMax);
+    if (!scan.ok) throw new BrokerError(scan.reason, scan.message);
+    const { recordCount, compressed, keyed } = scan;
+    const body = frame.subarray(batchStart, batchEnd);
+    return { publisher, sequence, expectedOffset, body, recordCount, compressed, keyed };
+  }
+
+  /** Behind the answers of the appends before it, which come when their commit is durable. */
+  private answerRefused(append: AppendFrame, log: PartitionLog | undefined, thrown: unknown): void {
+    const { handle, partition, sequence } = append;
+    const result = create(AppendResultSchema, {
+      handle,
+      partition,
+      sequence: BigInt(sequence),
+      error: errorItem(thrown),
+    });
+    const bytes = toBinary(AppendResultSchema, result);
+    if (log === undefined || this.unanswered === 0) {
+      this.answer().bytes(field.results, bytes);
+      return;
+    }
+    this.unanswered++;
+    void log.behindAppends().then(() => {
+      this.unanswered--;
+      if (this.state !== 'ended') this.answer().bytes(field.results, bytes);
+    });
   }
 
   private publisherOf(handle: number): OpenPublisher {
