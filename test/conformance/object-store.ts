@@ -1,4 +1,4 @@
-// What every object store must do, as checks that throw. Run on each adapter, and on broken ones, which they must catch.
+// What every object store must do, as checks that throw. Run on each adapter, and on broken ones: those must be caught.
 import { expect } from 'vitest';
 import { BrokerError } from '../../broker/core/errors.ts';
 import { objectKey, type ObjectStore, type ObjectTag } from '../../broker/objects/object-store.ts';

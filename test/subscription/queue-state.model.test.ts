@@ -1,4 +1,4 @@
-// Random commands against a model that holds one object per record (bugs of the field: Q2-Q5, Q11-Q13, P5, P6, P8, P12).
+// Random commands against a model with one object per record (bugs of the field: Q2-Q5, Q11-Q13, P5, P6, P8, P12).
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { partitionId, subscriptionId } from '../../broker/core/ids.ts';
