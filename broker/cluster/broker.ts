@@ -312,8 +312,8 @@ export class Broker {
         name: shard.name,
         epoch: shard.epoch,
         partitionCount: shard.partitionCount,
-        journalBytes: shard.journal.fileBytes,
-        generationCount: shard.journal.views().length,
+        journalBytes: shard.journal.index.fileBytes(),
+        generationCount: shard.journal.index.count,
       });
     }
     return figures;

@@ -25,8 +25,8 @@ import {
   type GenerationHeader,
 } from './format.ts';
 import { encodeGenerationList } from './generation-list.ts';
+import { GenerationSet } from './generation-set.ts';
 import { Generation, generationName } from './generation.ts';
-import type { Location, StreamSummary } from './open-index.ts';
 import { CachedPage, PageCache } from './page-cache.ts';
 import { OpenPage, type JournalEntry } from './page.ts';
 import { recoverGenerations, type Recovery } from './recovery.ts';
@@ -48,20 +48,13 @@ export interface JournalOptions {
   onRoll(): void;
 }
 
-/** What a generation holds; for retention. */
-export interface GenerationView {
-  readonly number: number;
-  readonly sealed: boolean;
-  readonly lastPage: number;
-  summaries(): Iterable<StreamSummary>;
-}
-
 /** Buffers of pages that left the tail cache and wait to be used again: two commits' worth. */
 const spareBuffersMax = (2 * limits.commitBytesMax) / limits.pageBytes;
 
 export class Journal {
   private readonly options: JournalOptions;
-  private readonly generations: Generation[];
+  /** Where batches are. */
+  readonly index: GenerationSet;
   private readonly tail: PageCache;
   private readonly reads = new PageCache(limits.readCacheBytes, ({ bytes }) =>
     this.keepSpare(bytes),
@@ -82,9 +75,9 @@ export class Journal {
 
   private constructor(options: JournalOptions, generations: Generation[]) {
     this.options = options;
-    this.generations = generations;
+    this.index = new GenerationSet(generations);
     this.tail = new PageCache(options.tailCacheBytes, ({ bytes }) => this.keepSpare(bytes));
-    const newest = generations.at(-1);
+    const newest = this.index.newestIfAny;
     this.nextPageNumber = (newest?.lastPage ?? -1) + 1;
     this.checkpointPage = newest?.header.checkpointPage ?? 0;
   }
@@ -115,13 +108,9 @@ export class Journal {
     return this.tail.usedBytes;
   }
 
-  get fileBytes(): number {
-    return this.generations.reduce((sum, generation) => sum + generation.file.bytes(), 0);
-  }
-
   /** First page of the newest generation: a checkpoint that is written from now on may say that it began there. */
   get newestFirstPage(): number {
-    return this.newest().header.firstPage;
+    return this.index.newest.header.firstPage;
   }
 
   /** Puts the entry into the next commit. Its `durable` is called when that commit is fsynced. */
@@ -155,69 +144,6 @@ export class Journal {
     if (this.failure !== undefined) throw this.failure;
   }
 
-  /** The batch of a stream that holds the offset. */
-  find(stream: number, offset: number): Location | undefined {
-    for (let i = this.generations.length - 1; i >= 0; i--) {
-      const found = this.generations[i]?.find(stream, offset);
-      if (found !== undefined) return found;
-    }
-    return undefined;
-  }
-
-  /** The first batch of a stream with an append time at or after the given one. */
-  findTime(stream: number, timeMs: number): Location | undefined {
-    for (const generation of this.generations) {
-      const found = generation.findTime(stream, timeMs);
-      if (found !== undefined) return found;
-    }
-    return undefined;
-  }
-
-  /** The oldest batch from which on the stream's stored bytes are at most `bytes`. */
-  findTailOfBytes(stream: number, bytes: number): Location | undefined {
-    let left = bytes;
-    let oldest: Location | undefined;
-    for (let i = this.generations.length - 1; i >= 0; i--) {
-      const generation = this.generations[i];
-      const held = generation?.summary(stream)?.bytes ?? 0;
-      if (held === 0) continue;
-      const found = generation?.findTailOfBytes(stream, left);
-      if (found !== undefined) oldest = found;
-      if (held > left) break;
-      left -= held;
-    }
-    return oldest;
-  }
-
-  /** Stored bytes of a stream from the batch that begins at `offset` on. */
-  bytesFrom(stream: number, offset: number): number {
-    let bytes = 0;
-    for (const generation of this.generations) bytes += generation.bytesFrom(stream, offset);
-    return bytes;
-  }
-
-  /** Numbers of the pages that hold the batches of a stream from an offset on, ascending, of one generation. */
-  pagesFrom(stream: number, offset: number, pagesMax: number): number[] {
-    for (let i = this.generations.length - 1; i >= 0; i--) {
-      const pages = this.generations[i]?.pagesFrom(stream, offset, pagesMax) ?? [];
-      if (pages.length > 0) return pages;
-    }
-    return [];
-  }
-
-  /** First and last offset that any generation holds of the stream. */
-  bounds(stream: number): { readonly first: number; readonly last: number } | undefined {
-    let first: number | undefined;
-    let last = 0;
-    for (const generation of this.generations) {
-      const summary = generation.summary(stream);
-      if (summary === undefined) continue;
-      first ??= summary.firstOffset;
-      last = summary.lastOffset;
-    }
-    return first === undefined ? undefined : { first, last };
-  }
-
   /** The page if it is in memory. */
   cached(number: number): CachedPage | undefined {
     return this.tail.peek(number) ?? this.reads.get(number);
@@ -243,23 +169,6 @@ export class Journal {
     );
   }
 
-  /** Oldest first. */
-  views(): readonly GenerationView[] {
-    return this.generations.map((generation) => ({
-      number: generation.header.number,
-      sealed: generation.state === 'sealed',
-      lastPage: generation.lastPage,
-      summaries: () => generation.summaries(),
-    }));
-  }
-
-  /** Forgets a deleted stream's rows in memory. */
-  forgetStream(stream: number): void {
-    for (const generation of this.generations) {
-      if (generation.state === 'open') generation.openIndex.forget(stream);
-    }
-  }
-
   /** Every object's state as of `beganPage` or later is durable: replay may start there. */
   async completeCheckpoint(beganPage: number): Promise<void> {
     const payload = Buffer.alloc(8);
@@ -270,20 +179,24 @@ export class Journal {
 
   /** Whether replay no longer needs the oldest generation and it is not the only one. */
   mayDropOldest(): boolean {
-    const [oldest, next] = this.generations;
+    const { oldest, newest, count } = this.index;
+    // At the next start replay begins where the newest generation's header says.
     return (
-      oldest?.state === 'sealed' && next !== undefined && oldest.lastPage < this.replayStart(next)
+      count > 1 && oldest?.state === 'sealed' && oldest.lastPage < newest.header.checkpointPage
     );
   }
 
   /** Unlinks the oldest generation. The caller vouches that nothing in it is needed. */
   async dropOldest(): Promise<void> {
-    assert(this.mayDropOldest(), 'the oldest generation is still needed for replay');
-    const oldest = this.generations[0] as Generation;
+    const { oldest } = this.index;
+    assert(
+      oldest !== undefined && this.mayDropOldest(),
+      'the oldest generation is still needed for replay',
+    );
     const payload = Buffer.alloc(8);
     payload.writeDoubleLE(oldest.header.number, 0);
     await this.write(journalTypes.generationDropped, payload);
-    this.generations.shift();
+    this.index.removeOldest();
     await this.writeList();
     await oldest.file.close();
     await this.options.storage.remove(oldest.file.name);
@@ -295,13 +208,7 @@ export class Journal {
     if (this.failure === undefined) await this.flush();
     this.closed = true;
     await this.sealing;
-    for (const generation of this.generations) await generation.file.close();
-  }
-
-  /** Where replay would begin if the newest generation that started at or before a checkpoint were the newest. */
-  private replayStart(next: Generation): number {
-    const newest = this.generations.at(-1) ?? next;
-    return newest.header.checkpointPage;
+    for (const generation of this.index) await generation.file.close();
   }
 
   private openPage(bytes: number): OpenPage {
@@ -367,7 +274,7 @@ export class Journal {
   }
 
   private async commit(pages: readonly OpenPage[]): Promise<void> {
-    const generation = this.newest();
+    const generation = this.index.newest;
     const rows: Row[] = [];
     let chain = generation.chain;
     for (const page of pages) {
@@ -410,7 +317,7 @@ export class Journal {
   }
 
   private shouldRoll(): boolean {
-    const { pageBytes, rowCount } = this.newest();
+    const { pageBytes, rowCount } = this.index.newest;
     return pageBytes >= this.options.generationBytes || rowCount >= limits.generationBatchesMax;
   }
 
@@ -418,7 +325,7 @@ export class Journal {
 
   /** Begins the next generation and seals the old one behind the commits of the new. */
   private async roll(): Promise<void> {
-    const old = this.newest();
+    const old = this.index.newest;
     await this.beginGeneration();
     old.state = 'sealing';
     this.sealing = this.sealing.then(() => old.seal()).catch((cause: unknown) => this.fail(cause));
@@ -427,7 +334,7 @@ export class Journal {
 
   private async beginGeneration(): Promise<void> {
     const { storage, epoch, shard, volumeId, log } = this.options;
-    const previous = this.generations.at(-1);
+    const previous = this.index.newestIfAny;
     const header: GenerationHeader = {
       shard,
       epoch,
@@ -441,20 +348,13 @@ export class Journal {
     await file.write([
       { key: encodeKey(keyKinds.header, 0), value: encodeGenerationHeader(header) },
     ]);
-    this.generations.push(new Generation(header, file));
+    this.index.add(new Generation(header, file));
     await this.writeList();
     log.info('began a generation', { shard, generation: file.name });
   }
 
   private async writeList(): Promise<void> {
-    const names = this.generations.map((generation) => generation.file.name);
-    await this.options.storage.writeList(encodeGenerationList(names));
-  }
-
-  private newest(): Generation {
-    const newest = this.generations.at(-1);
-    assert(newest !== undefined, 'a journal has a generation');
-    return newest;
+    await this.options.storage.writeList(encodeGenerationList(this.index.names()));
   }
 
   private pageInMemory(number: number): CachedPage {
@@ -465,7 +365,7 @@ export class Journal {
 
   private async readFromDisk(numbers: readonly number[]): Promise<readonly CachedPage[]> {
     const byGeneration = numbers.map((number) => {
-      const generation = this.generations.find((candidate) => candidate.holdsPage(number));
+      const generation = this.index.holding(number);
       if (generation === undefined) throw this.missingPage(number);
       return { file: generation.file, key: encodeKey(keyKinds.page, number), number };
     });

@@ -171,7 +171,7 @@ export class PartitionLog {
     let bytes = 0;
     let at = offset;
     while (at < this.endOffset && bytes < bytesMax) {
-      const location = this.journal.find(this.id, at);
+      const location = this.journal.index.find(this.id, at);
       if (location === undefined) throw this.damaged(at, 'is missing');
       const page = this.journal.cached(location.page);
       if (page === undefined) break;
@@ -186,7 +186,7 @@ export class PartitionLog {
 
   /** Brings the batch that holds the offset, and some that follow it, into memory. */
   async load(offset: Offset): Promise<void> {
-    const pages = this.journal.pagesFrom(this.id, offset, limits.readAheadPages);
+    const pages = this.journal.index.pagesFrom(this.id, offset, limits.readAheadPages);
     if (pages.length === 0) throw this.damaged(offset, 'is missing');
     try {
       await this.journal.load(pages);
@@ -198,26 +198,26 @@ export class PartitionLog {
 
   /** First offset with an append time at or after the given one; the end when there is none. */
   offsetAtTime(timeMs: number): Offset {
-    const found = this.journal.findTime(this.id, timeMs);
+    const found = this.journal.index.findTime(this.id, timeMs);
     const offset = found?.firstOffset ?? this.endOffset;
     return Math.min(Math.max(offset, this.startOffset), this.endOffset);
   }
 
   /** First offset of the newest batches that together have at most so many stored bytes. */
   offsetAtTailBytes(bytes: number): Offset {
-    const found = this.journal.findTailOfBytes(this.id, bytes);
+    const found = this.journal.index.findTailOfBytes(this.id, bytes);
     return Math.max(found?.firstOffset ?? this.endOffset, this.startOffset);
   }
 
   /** First offset of the batch that holds the given one; the end when it is there. */
   batchStart(offset: Offset): Offset {
     if (offset >= this.endOffset) return this.endOffset;
-    return this.journal.find(this.id, offset)?.firstOffset ?? this.startOffset;
+    return this.journal.index.find(this.id, offset)?.firstOffset ?? this.startOffset;
   }
 
   storedBytes(): number {
     if (this.startOffset >= this.endOffset) return 0;
-    return this.journal.bytesFrom(this.id, this.startOffset);
+    return this.journal.index.bytesFrom(this.id, this.startOffset);
   }
 
   /** Moves the start; readers are not told, they find a gap. Durable when it resolves. */

@@ -84,11 +84,11 @@ export class CatalogStore {
   }
 
   get fileBytes(): number {
-    return this.journal.fileBytes;
+    return this.journal.index.fileBytes();
   }
 
   get generationCount(): number {
-    return this.journal.views().length;
+    return this.journal.index.count;
   }
 
   async close(): Promise<void> {

@@ -172,7 +172,7 @@ export class Shard {
     await Promise.all(
       ids.map((id) => this.journal.write(entryTypes.partitionDropped, encodePartitionDropped(id))),
     );
-    for (const id of ids) this.journal.forgetStream(id);
+    for (const id of ids) this.journal.index.forgetStream(id);
   }
 
   /** First offset that some subscription has not acked; the end when there is none. */
@@ -269,7 +269,7 @@ export class Shard {
 
   private async dropGenerations(): Promise<void> {
     while (this.journal.mayDropOldest()) {
-      const oldest = this.journal.views()[0];
+      const oldest = this.journal.index.views()[0];
       if (oldest === undefined) return;
       for (const { stream, lastOffset } of oldest.summaries()) {
         const log = this.logs.get(partitionId(stream));
