@@ -90,7 +90,11 @@ class LmdbGeneration implements GenerationFile {
   async write(rows: readonly Row[]): Promise<void> {
     // Puts of one turn of the event loop share one transaction; awaiting all of them is awaiting its fsync.
     const puts = rows.map((row) => this.database.put(row.key, row.value));
-    await Promise.all(puts);
+    try {
+      await Promise.all(puts);
+    } catch (thrown) {
+      throw await commitFailure(thrown);
+    }
   }
 
   read(
@@ -151,6 +155,14 @@ function openLmdb(directory: string, name: string, mapBytes: number): LmdbGenera
     maxReaders: 16,
   });
   return new LmdbGeneration(name, path, database);
+}
+
+/** lmdb's "Commit failed (see commitError for details)" with the details: what the operating system said. */
+async function commitFailure(thrown: unknown): Promise<Error> {
+  const error = thrown instanceof Error ? thrown : new Error(String(thrown));
+  if (!('commitError' in error)) return error;
+  const details = await Promise.resolve(error.commitError).catch((reason: unknown) => reason);
+  return new Error(details instanceof Error ? details.message : error.message, { cause: error });
 }
 
 function damaged(file: string, what: string): BrokerError {

@@ -11,6 +11,8 @@ export interface BrokerProcessOptions {
   /** More arguments of `millrace start`. */
   readonly args?: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
+  /** A command that runs what follows it, such as `['bash', '-c', 'ulimit -f 100; exec "$0" "$@"']`. */
+  readonly wrapper?: readonly string[];
 }
 
 const main = join(import.meta.dirname, '..', '..', 'cli', 'main.ts');
@@ -81,11 +83,19 @@ export class BrokerProcess implements AsyncDisposable {
   private async spawn(listen: string, httpListen: string): Promise<void> {
     const args = ['start', '--listen', listen, '--http-listen', httpListen];
     this.stderr = '';
-    const child = spawn(
+    const command = [
+      ...(this.options.wrapper ?? []),
       process.execPath,
-      [main, ...args, '--data-dir', this.dataDir, ...(this.options.args ?? [])],
-      { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...this.options.env } },
-    );
+      main,
+      ...args,
+      '--data-dir',
+      this.dataDir,
+      ...(this.options.args ?? []),
+    ];
+    const child = spawn(command[0] ?? '', command.slice(1), {
+      stdio: ['ignore', 'pipe', 'pipe'],
+      env: { ...process.env, ...this.options.env },
+    });
     this.child = child;
     child.stderr.on('data', (chunk: Buffer) => (this.stderr += chunk.toString()));
     const ready = await readyLine(child);
