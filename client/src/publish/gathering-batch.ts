@@ -1,0 +1,66 @@
+// Records that gather for one partition, encoded one behind the other as they come.
+import type { RecordEncoder } from '../records/encode-record.ts';
+import { headroomBytes, type BatchBody } from '../wire/append-frame.ts';
+import type { Barrier, Waiter } from './outgoing-batch.ts';
+
+/** A promise and its callbacks take about so much memory; it counts so that small records are bounded too. */
+export const waiterBytes = 128;
+
+export class GatheringBatch {
+  readonly createdAtMs: number;
+  readonly waiters: Waiter[] = [];
+  readonly waiterIndexes: number[] = [];
+  readonly barriers: Barrier[] = [];
+  recordCount = 0;
+  /** Records that nobody waits for. */
+  sentCount = 0;
+  private buffer: Buffer;
+  private end = headroomBytes;
+
+  constructor(capacityBytes: number, nowMs: number) {
+    // Not from Node's pool: a batch would pin it until the broker answered.
+    this.buffer = Buffer.allocUnsafeSlow(headroomBytes + capacityBytes);
+    this.createdAtMs = nowMs;
+  }
+
+  get byteLength(): number {
+    return this.end - headroomBytes;
+  }
+
+  /** What it counts for in buffers. */
+  get heldBytes(): number {
+    return this.byteLength + this.waiters.length * waiterBytes;
+  }
+
+  /** Adds the record that the encoder has measured as so many bytes. */
+  add(encoder: RecordEncoder, bytes: number): void {
+    this.reserve(bytes);
+    this.end = encoder.encode(this.buffer, this.end);
+    this.recordCount++;
+  }
+
+  addEncoded(record: Buffer): void {
+    this.reserve(record.length);
+    record.copy(this.buffer, this.end);
+    this.end += record.length;
+    this.recordCount++;
+  }
+
+  /** `waiter` is told about the record that was added last. */
+  wait(waiter: Waiter): void {
+    this.waiters.push(waiter);
+    this.waiterIndexes.push(this.recordCount - 1);
+  }
+
+  body(): BatchBody {
+    return { buffer: this.buffer, start: headroomBytes, end: this.end };
+  }
+
+  private reserve(bytes: number): void {
+    const needed = this.end + bytes;
+    if (needed <= this.buffer.length) return;
+    const grown = Buffer.allocUnsafeSlow(Math.max(needed, this.buffer.length * 2));
+    this.buffer.copy(grown, headroomBytes, headroomBytes, this.end);
+    this.buffer = grown;
+  }
+}

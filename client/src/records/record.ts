@@ -1,0 +1,37 @@
+// Records as an application gives and gets them.
+
+/** What is published. */
+export interface PublishRecord {
+  /** At most 1 KiB; chooses the partition. Empty and absent are the same. */
+  readonly key?: string | Uint8Array;
+  readonly value: string | Uint8Array;
+  /** At most 64; names are 1 to 128 printable ASCII characters and may repeat. */
+  readonly headers?:
+    | Readonly<Record<string, string | Uint8Array>>
+    | readonly (readonly [string, string | Uint8Array])[];
+  /** Your own time in ms; data only. */
+  readonly timestampMs?: number;
+  /** Instead of the one that the key chooses. */
+  readonly partition?: number;
+}
+
+/** What is read. Bytes are views of the frame they came in: copy them to keep them for long. */
+export interface ReceivedRecord {
+  readonly topic: string;
+  readonly partition: number;
+  readonly offset: number;
+  /** Ownership epoch it was appended in; with the offset it names the record for ever. */
+  readonly epoch: number;
+  /** Broker's clock when it was stored, ms. */
+  readonly appendTimeMs: number;
+  /** Empty when it has none. */
+  readonly key: Buffer;
+  readonly value: Buffer;
+  readonly headers: readonly (readonly [string, Buffer])[];
+  /** The publisher's own time, ms; 0 when it gave none. */
+  readonly timestampMs: number;
+  /** The value as UTF-8. */
+  text(): string;
+  /** The value as JSON; throws SyntaxError. */
+  json(): unknown;
+}
