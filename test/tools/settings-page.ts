@@ -1,5 +1,6 @@
 // Prints docs/settings.md from the table of settings: `node test/tools/settings-page.ts > docs/settings.md`.
 import { settingRows } from '../../broker/settings.ts';
+import { markdownTable } from './markdown-table.ts';
 
 const head = `# Settings
 
@@ -19,16 +20,6 @@ export function settingsPage(): string {
     row.description,
   ]);
   return head + markdownTable([['flag', 'variable', 'default', 'allowed', 'meaning'], ...rows]);
-}
-
-/** Padded as the formatter wants it. */
-function markdownTable([titles = [], ...rows]: readonly (readonly string[])[]): string {
-  const widths = titles.map((title, column) =>
-    Math.max(title.length, ...rows.map((row) => row[column]?.length ?? 0)),
-  );
-  const line = (cells: readonly string[], fill: string): string =>
-    `| ${widths.map((width, column) => (cells[column] ?? '').padEnd(width, fill)).join(' | ')} |\n`;
-  return [line(titles, ' '), line([], '-'), ...rows.map((row) => line(row, ' '))].join('');
 }
 
 if (import.meta.main) process.stdout.write(settingsPage());
