@@ -11,8 +11,9 @@ export function startCommand(): Command {
   const command = new Command('start').description(
     'start a broker; every flag can also be given as its MILLRACE_ variable',
   );
-  for (const { flag, description, default: value, env } of settingRows) {
-    command.option(flag, `${description} (default ${value}; ${env})`);
+  for (const { flag, kind, description, default: value, env } of settingRows) {
+    const flags = kind === 'flag' ? flag : `${flag} <${kind}>`;
+    command.option(flags, `${description} (default ${value}; ${env})`);
   }
   return command.action(start);
 }
