@@ -87,7 +87,8 @@ export class Connection {
           error.reason !== 'CLIENT_CLOSED' &&
           Date.now() + waitMs < deadline.getTime();
         if (!again) throw error;
-        await sleep(waitMs);
+        // When it is aborted meanwhile, the next try says so.
+        await sleep(waitMs, undefined, { signal: options.signal }).catch(() => undefined);
       }
     }
   }

@@ -254,9 +254,8 @@ export class Lane {
     if (batch === undefined) return;
     this.owner.landed(batch);
     if (refusal.kind === 'never' || refusal.kind === 'unclear') {
-      // It was stored when it was sent first; only its offset is not known.
-      const wasStored = this.queue.isStored(sequence);
-      this.owner.failed(batch, wasStored ? withUnknownEffect(error) : error);
+      const mayBeStored = this.queue.mayBeStored(sequence);
+      this.owner.failed(batch, mayBeStored ? withUnknownEffect(error) : error);
     }
     if (refusal.kind === 'later') {
       clearTimeout(this.resumeTimer);

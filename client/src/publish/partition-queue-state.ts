@@ -86,9 +86,9 @@ export class PartitionQueueState<B> {
     return this.phase === 'waiting';
   }
 
-  /** The broker has a batch of that number: refusing it now does not undo that. */
-  isStored(sequence: number): boolean {
-    return sequence <= this.lastStored;
+  /** A batch of that number may be stored although it was refused now: before, or from a stream that is gone. */
+  mayBeStored(sequence: number): boolean {
+    return sequence <= Math.max(this.lastStored, this.earlierSequence);
   }
 
   batches(): B[] {

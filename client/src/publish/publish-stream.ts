@@ -74,6 +74,11 @@ export class PublishStream {
     return this.state === 'up';
   }
 
+  /** Nothing can be published any more. */
+  get isClosed(): boolean {
+    return this.connection.isClosed;
+  }
+
   add(publisher: StreamPublisher): void {
     this.publishers.add(publisher);
     if (this.state === 'idle') this.connect();
@@ -158,6 +163,7 @@ export class PublishStream {
     this.forget();
     this.state = 'down';
     for (const publisher of this.publishers) publisher.streamLost();
+    if (this.connection.isClosed) return;
     const waitMs = this.backoff.nextMs(retryAfterMs);
     this.retryTimer = setTimeout(() => this.connect(), waitMs);
   }

@@ -54,6 +54,7 @@ export class Publisher implements AsyncDisposable {
   /** As the broker knows it. */
   readonly name: string;
   private readonly settings: PublisherSettings;
+  private readonly stream: PublishStream;
   private readonly ledger: Ledger;
   private readonly route: PublisherLanes;
   private readonly encoder = new RecordEncoder();
@@ -78,6 +79,7 @@ export class Publisher implements AsyncDisposable {
     this.name = options.publisher ?? `sdk-${randomBytes(12).toString('hex')}`;
     this.settings = publisherSettings(options);
     this.onClosed = onClosed;
+    this.stream = stream;
     this.ledger = new Ledger(this.settings, stream);
     this.route = new PublisherLanes(stream, this.ledger, topic, this.name, this.settings, {
       onOpened: () => this.placeEarly(),
@@ -303,6 +305,7 @@ export class Publisher implements AsyncDisposable {
 
   private checkAccepts(): void {
     if (this.ended !== undefined) throw this.ended;
+    if (this.stream.isClosed) throw publisherClosed(this.topic);
     if (!this.ledger.isFull) return;
     throw clientError(
       'CLIENT_BUFFER_FULL',

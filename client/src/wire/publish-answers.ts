@@ -1,6 +1,6 @@
 // The other items of PublishStream by hand: opens and closes out, answers in.
 // Shapes: proto/millrace/v1/publish.proto.
-import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
+import { create, toBinary } from '@bufbuild/protobuf';
 import { ErrorSchema } from '../../../proto/gen/millrace/v1/error_pb.ts';
 import {
   PublisherOpenedSchema,
@@ -10,7 +10,8 @@ import {
 import { NoticeSchema, type Notice } from '../../../proto/gen/millrace/v1/stream_pb.ts';
 import { WireError, WireReader, wireBytes, wireVarint } from '../../../proto/wire/reader.ts';
 import { WireWriter } from '../../../proto/wire/writer.ts';
-import { errorOfItem, type MillraceError } from '../errors.ts';
+import { clientError, errorOfItem, type MillraceError } from '../errors.ts';
+import { decodeMessage } from '../grpc-method.ts';
 
 export interface AppendAnswer {
   handle: number;
@@ -50,18 +51,29 @@ export function encodeClose(handle: number): Buffer {
   return writer.finish();
 }
 
-/** Calls back for each item of a PublishStreamResponse in its order. Throws WireError. */
+/** Calls back for each item of a PublishStreamResponse in its order. Throws RESPONSE_MALFORMED. */
 export function readPublishAnswers(frame: Buffer, answers: PublishAnswers): void {
-  const reader = new WireReader(frame);
-  while (!reader.done) {
-    const tag = reader.tag();
-    if (tag === ((2 << 3) | wireBytes)) answers.appended(readAppendAnswer(reader));
-    else if (tag === ((1 << 3) | wireBytes)) {
-      answers.opened(fromBinary(PublisherOpenedSchema, reader.view()));
-    } else if (tag === ((3 << 3) | wireBytes)) {
-      answers.noticed(fromBinary(NoticeSchema, reader.view()));
-    } else reader.skip(tag & 7);
+  try {
+    const reader = new WireReader(frame);
+    while (!reader.done) readItem(reader, answers);
+  } catch (error) {
+    if (!(error instanceof WireError)) throw error;
+    throw clientError(
+      'RESPONSE_MALFORMED',
+      `the broker's answer is not a PublishStreamResponse: ${error.message}`,
+      { effect: 'unknown', cause: error },
+    );
   }
+}
+
+function readItem(reader: WireReader, answers: PublishAnswers): void {
+  const tag = reader.tag();
+  if (tag === ((2 << 3) | wireBytes)) answers.appended(readAppendAnswer(reader));
+  else if (tag === ((1 << 3) | wireBytes)) {
+    answers.opened(decodeMessage(PublisherOpenedSchema, reader.view()));
+  } else if (tag === ((3 << 3) | wireBytes)) {
+    answers.noticed(decodeMessage(NoticeSchema, reader.view()));
+  } else reader.skip(tag & 7);
 }
 
 function readAppendAnswer(reader: WireReader): AppendAnswer {
@@ -84,7 +96,7 @@ function readAppendAnswer(reader: WireReader): AppendAnswer {
     else if (tag === ((5 << 3) | wireVarint)) answer.recordCount = reader.uint32();
     else if (tag === ((6 << 3) | wireVarint)) answer.duplicate = reader.varint() !== 0;
     else if (tag === ((7 << 3) | wireBytes)) {
-      answer.error = errorOfItem(fromBinary(ErrorSchema, reader.view()));
+      answer.error = errorOfItem(decodeMessage(ErrorSchema, reader.view()));
     } else reader.skip(tag & 7);
   }
   if (reader.position !== end) throw new WireError('an answer reaches past its end');
