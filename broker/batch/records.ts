@@ -1,14 +1,12 @@
 // Walks, cuts and splits the records of a plain batch. The batch has been scanned: its bytes are canonical.
 //
 // Invariant: any run of whole `records` fields of a plain batch is itself a valid batch, so cutting is `subarray`.
-import { gunzipSync, zstdDecompressSync } from 'node:zlib';
 import { murmur3 } from '../../proto/wire/murmur3.ts';
+import { WireReader, wireBytes } from '../../proto/wire/reader.ts';
 import { assert } from '../core/assert.ts';
-import { WireReader } from '../../proto/wire/reader.ts';
-import { Compression } from './compression.ts';
 
-const recordsTag = (1 << 3) | 2;
-const keyTag = (1 << 3) | 2;
+const recordsTag = (1 << 3) | wireBytes;
+const keyTag = (1 << 3) | wireBytes;
 
 /** Finds byte positions of record boundaries, going forward from where it stopped. */
 export class RecordCursor {
@@ -71,17 +69,6 @@ export function splitByPartition(
     joined.set(partition, { bytes: Buffer.concat(pieces), recordCount });
   }
   return joined;
-}
-
-/** Opens compressed bytes, never to more than `openedBytesMax`. Throws what zlib throws. */
-export function openCompressed(
-  compression: number,
-  bytes: Uint8Array,
-  openedBytesMax: number,
-): Buffer {
-  const options = { maxOutputLength: openedBytesMax };
-  if (compression === Compression.gzip) return gunzipSync(bytes, options);
-  return zstdDecompressSync(bytes, options);
 }
 
 function recordEnd(body: Uint8Array, at: number): number {

@@ -37,7 +37,9 @@ export const file_millrace_v1_record: GenFile = /*@__PURE__*/
  *      record and header are checked too, because one malformed record would make every generated
  *      client fail on the whole frame that carries it;
  *   4. within a record key, value and timestamp_ms occur at most once; header names are printable ASCII
- *      (so a `string` never fails UTF-8 checks in Go, Java or Python).
+ *      (so a `string` never fails UTF-8 checks in Go, Java or Python);
+ *   5. a tag takes one byte, a length or uint32 at most 5, a timestamp at most 10: some decoders refuse longer
+ *      ones. No encoder writes them.
  * A new field therefore needs brokers upgraded before publishers.
  *
  * Consequence used everywhere: any run of whole `records` fields of a plain batch is itself a valid
@@ -121,7 +123,8 @@ export type Record = Message<"millrace.v1.Record"> & {
   value: Uint8Array;
 
   /**
-   * The publisher's own time in ms. Data only: retention, seek and order use the broker's append time.
+   * The publisher's own time in ms, below 2^53. Data only: retention, seek and order use the broker's append
+   * time.
    *
    * @generated from field: uint64 timestamp_ms = 3;
    */
@@ -171,7 +174,8 @@ export const HeaderSchema: GenMessage<Header> = /*@__PURE__*/
   messageDesc(file_millrace_v1_record, 2);
 
 /**
- * How compressed_records was made.
+ * How compressed_records was made. Nothing stands before or after the one member or frame: decoders differ in
+ * whether they join, skip or refuse what else there is.
  *
  * @generated from enum millrace.v1.Compression
  */
@@ -189,7 +193,7 @@ export const Compression = {
   GZIP: 1,
 
   /**
-   * RFC 8878, one frame.
+   * RFC 8878, one frame with a window of at most 8 MiB.
    *
    * @generated from enum value: COMPRESSION_ZSTD = 2;
    */
@@ -197,7 +201,8 @@ export const Compression = {
 } as const;
 
 /**
- * How compressed_records was made.
+ * How compressed_records was made. Nothing stands before or after the one member or frame: decoders differ in
+ * whether they join, skip or refuse what else there is.
  *
  * @generated from enum millrace.v1.Compression
  */
