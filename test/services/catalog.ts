@@ -1,0 +1,97 @@
+// What the tests need that npm does not bring: where it lies in the cache, in which version, how it is built.
+//
+// Invariants:
+// - The cache is outside the checkout and shared by all checkouts of a user.
+// - `<cache>/bin/.<name>` holds the version that was built; it is written last, so a broken build is built again.
+import { existsSync, readFileSync } from 'node:fs';
+import { homedir } from 'node:os';
+import { join } from 'node:path';
+import type { Missing } from '../support/needs.ts';
+
+export const cacheDirectory =
+  process.env['MILLRACE_CACHE'] ?? join(homedir(), '.cache', 'millrace');
+export const binDirectory = join(cacheDirectory, 'bin');
+
+export interface Service {
+  readonly name: string;
+  /** What the stamp must say. */
+  readonly version: string;
+  /** The file that tests run. */
+  readonly path: string;
+  /** The tool that builds it, and what to install when it is not there. */
+  readonly tool: { readonly command: string; readonly install: string };
+  /** Commands in order; each a program and its arguments. */
+  readonly build: readonly (readonly string[])[];
+  readonly env: Readonly<Record<string, string>>;
+}
+
+/** All that the virtual environment holds, dependencies too, so that two machines test the same. */
+const pythonRequirements = [
+  'grpcio==1.85.1',
+  'grpcio-tools==1.85.1',
+  'grpcio-health-checking==1.85.1',
+  'grpcio-reflection==1.85.1',
+  'protobuf==7.36.2',
+  'typing-extensions==4.16.0',
+];
+
+const pythonDirectory = join(cacheDirectory, 'python');
+
+export const minio: Service = {
+  name: 'minio',
+  version: '20260212201848',
+  path: join(binDirectory, 'minio'),
+  tool: { command: 'go', install: 'Go 1.24 or later (https://go.dev/doc/install)' },
+  build: [
+    [
+      'go',
+      'install',
+      '-ldflags=-s -w',
+      'github.com/minio/minio@v0.0.0-20260212201848-7aac2a2c5b7c',
+    ],
+  ],
+  env: {
+    CGO_ENABLED: '0',
+    GOBIN: binDirectory,
+    GOFLAGS: '-trimpath -buildvcs=false',
+    GOTOOLCHAIN: 'local',
+  },
+};
+
+/** gRPC in another language, for the interoperability test. */
+export const python: Service = {
+  name: 'python',
+  version: pythonRequirements.join(' '),
+  path: join(pythonDirectory, 'bin', 'python'),
+  tool: { command: 'python3', install: 'Python 3.9 or later with its venv module (python3-venv)' },
+  build: [
+    ['python3', '-m', 'venv', '--clear', pythonDirectory],
+    [
+      join(pythonDirectory, 'bin', 'pip'),
+      'install',
+      '--quiet',
+      '--disable-pip-version-check',
+      '--only-binary=:all:',
+      ...pythonRequirements,
+    ],
+  ],
+  env: {},
+};
+
+export const services: readonly Service[] = [minio, python];
+
+/** Whether it is built in the version that the tests want. */
+export function isBuilt({ name, version, path }: Service): boolean {
+  const stamp = stampPath(name);
+  return existsSync(path) && existsSync(stamp) && readFileSync(stamp, 'utf8').trim() === version;
+}
+
+export function stampPath(name: string): string {
+  return join(binDirectory, `.${name}`);
+}
+
+/** For `describeNeeding`: undefined when it is built. */
+export function missing(service: Service): Missing {
+  if (isBuilt(service)) return undefined;
+  return `${service.name} ${service.version}; run npm run services, which needs ${service.tool.install}`;
+}

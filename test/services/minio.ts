@@ -1,0 +1,147 @@
+// A MinIO of a test's own: free port, temporary directory, gone afterwards. Or the store that S3_ENDPOINT points at.
+import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Missing } from '../support/needs.ts';
+import * as catalog from './catalog.ts';
+
+export interface S3Address {
+  readonly endpoint: string;
+  readonly accessKey: string;
+  readonly secretKey: string;
+  readonly region: string;
+}
+
+/** Ready in half a second alone; a busy machine takes its time. */
+const readyWithinMs = 30_000;
+const stopWithinMs = 10_000;
+const pollMs = 25;
+const accessKey = 'millrace';
+const secretKey = 'millrace-secret';
+const region = 'us-east-1';
+
+/** For `describeNeeding`: undefined when a store can be had. */
+export function missingS3(): Missing {
+  return givenStore() === undefined ? catalog.missing(catalog.minio) : undefined;
+}
+
+/** The store that the environment names; undefined when it names none. */
+function givenStore(): S3Address | undefined {
+  const { S3_ENDPOINT, S3_ACCESS_KEY, S3_SECRET_KEY, S3_REGION } = process.env;
+  if (S3_ENDPOINT === undefined) return undefined;
+  return {
+    endpoint: S3_ENDPOINT,
+    accessKey: S3_ACCESS_KEY ?? '',
+    secretKey: S3_SECRET_KEY ?? '',
+    region: S3_REGION ?? region,
+  };
+}
+
+export class S3Store implements AsyncDisposable {
+  readonly address: S3Address;
+  private readonly server: ChildProcess | undefined;
+  private readonly directory: string | undefined;
+
+  private constructor(address: S3Address, server?: ChildProcess, directory?: string) {
+    this.address = address;
+    this.server = server;
+    this.directory = directory;
+  }
+
+  /** Resolves when it answers; rejects with its output when it ends or takes too long. */
+  static async start(): Promise<S3Store> {
+    const given = givenStore();
+    if (given !== undefined) return new S3Store(given);
+    const directory = await mkdtemp(join(tmpdir(), 'millrace-minio-'));
+    const host = `127.0.0.1:${await freePort()}`;
+    const endpoint = `http://${host}`;
+    const objects = join(directory, 'data');
+    const certificates = join(directory, 'certs');
+    const server = spawn(
+      catalog.minio.path,
+      ['server', '--quiet', '--address', host, '--certs-dir', certificates, objects],
+      {
+        stdio: ['ignore', 'pipe', 'pipe'],
+        env: {
+          ...process.env,
+          MINIO_ROOT_USER: accessKey,
+          MINIO_ROOT_PASSWORD: secretKey,
+          MINIO_BROWSER: 'off',
+          MINIO_UPDATE: 'off',
+        },
+      },
+    );
+    const store = new S3Store({ endpoint, accessKey, secretKey, region }, server, directory);
+    try {
+      await untilReady(server, endpoint);
+    } catch (error) {
+      await store[Symbol.asyncDispose]();
+      throw error;
+    }
+    return store;
+  }
+
+  /** Undefined for a store that somebody else runs. */
+  get pid(): number | undefined {
+    return this.server?.pid;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.server !== undefined) await stop(this.server);
+    if (this.directory !== undefined) await rm(this.directory, { recursive: true, force: true });
+  }
+}
+
+async function untilReady(server: ChildProcess, endpoint: string): Promise<void> {
+  let output = '';
+  const collect = (chunk: Buffer): void => {
+    output += chunk.toString();
+  };
+  server.stdout?.on('data', collect);
+  server.stderr?.on('data', collect);
+  let failure: Error | undefined;
+  server.once('error', (error) => (failure = error));
+  const deadline = performance.now() + readyWithinMs;
+  while (failure === undefined && isRunning(server) && performance.now() < deadline) {
+    if (await answers(`${endpoint}/minio/health/ready`)) return;
+    await delay(pollMs);
+  }
+  throw new Error(`MinIO did not become ready: ${failure?.message ?? output}`);
+}
+
+async function answers(url: string): Promise<boolean> {
+  try {
+    const response = await fetch(url, { signal: AbortSignal.timeout(1_000) });
+    await response.arrayBuffer();
+    return response.ok;
+  } catch {
+    return false; // It does not listen yet.
+  }
+}
+
+async function stop(server: ChildProcess): Promise<void> {
+  if (!isRunning(server)) return;
+  const exited = once(server, 'exit');
+  server.kill('SIGTERM');
+  const killer = setTimeout(() => server.kill('SIGKILL'), stopWithinMs);
+  await exited;
+  clearTimeout(killer);
+}
+
+function isRunning({ pid, exitCode, signalCode }: ChildProcess): boolean {
+  return pid !== undefined && exitCode === null && signalCode === null;
+}
+
+async function freePort(): Promise<number> {
+  const probe = createServer().listen(0, '127.0.0.1');
+  await once(probe, 'listening');
+  const address = probe.address();
+  probe.close();
+  await once(probe, 'close');
+  if (address === null || typeof address === 'string') throw new Error('no port was given');
+  return address.port;
+}
