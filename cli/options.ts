@@ -1,6 +1,6 @@
 // Options that several verbs share, and how their texts are read.
 import { InvalidArgumentError, Option, type Command } from 'commander';
-import { connect, type Client } from '../client/src/index.ts';
+import { connect, MillraceError, type Client } from '../client/src/index.ts';
 
 export interface ClientOptions {
   readonly server: string;
@@ -27,12 +27,27 @@ export async function withClient(
   options: ClientOptions,
   run: (client: Client) => Promise<void>,
 ): Promise<void> {
-  const client = connect({ server: options.server, name: 'millrace-cli' });
+  // A person waits: long enough for a broker that restarts, not longer.
+  const callTimeoutMs = 5_000;
+  const client = connect({ server: options.server, name: 'millrace-cli', callTimeoutMs });
   try {
     await run(client);
+  } catch (error) {
+    throw error instanceof MillraceError && error.reason === 'UNREACHABLE'
+      ? notReachable(options.server, error)
+      : error;
   } finally {
     await client.close();
   }
+}
+
+function notReachable(server: string, cause: MillraceError): MillraceError {
+  return new MillraceError(
+    cause.kind,
+    cause.reason,
+    `no broker answers at ${server}; start one with "millrace start", or name another with --server`,
+    { cause },
+  );
 }
 
 export function parseCount(text: string): number {

@@ -1,6 +1,6 @@
 // millrace consume TOPIC --subscription S: works through a subscription, which it creates when it is missing.
 import { Command, Option } from 'commander';
-import type { Client, Consumer, Message } from '../../client/src/index.ts';
+import type { Client, Consumer } from '../../client/src/index.ts';
 import { MillraceError } from '../../client/src/index.ts';
 import { UsageError } from '../exit.ts';
 import { printJson } from '../output.ts';
@@ -64,6 +64,7 @@ async function consume(topic: string, options: ConsumeOptions): Promise<void> {
       await work(consumer, options);
     } finally {
       stop();
+      // Waits until the acks are durable: what was printed as done is done.
       await consumer.close();
     }
   });
@@ -92,7 +93,6 @@ async function ensureSubscription(
 async function work(consumer: Consumer, options: ConsumeOptions): Promise<void> {
   let records = 0;
   const idle = new IdleTimer(options.idle, () => void consumer.close());
-  let last: Message | undefined;
   try {
     for await (const message of consumer) {
       idle.touch();
@@ -101,14 +101,11 @@ async function work(consumer: Consumer, options: ConsumeOptions): Promise<void> 
       } else await printRecord(message);
       if (options.nack === true) message.nack();
       else if (options.ack) message.ack();
-      last = message;
       if (++records === options.count) break;
     }
   } finally {
     idle.stop();
   }
-  // What was printed as done must be done, also if the broker dies right now.
-  if (last !== undefined && options.ack && options.nack !== true) await last.ackConfirmed();
 }
 
 /** Calls back when it was not touched for so long. */

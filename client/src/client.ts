@@ -3,16 +3,24 @@
 // Invariants:
 // - Synchronous and lazy: a broker that is not there yet is no error, everything waits for it.
 // - `close()` closes whatever was opened through the client, then the connection.
+import { getCluster, type Cluster } from './admin/cluster.ts';
+import { Subscriptions } from './admin/subscriptions.ts';
+import { Topics } from './admin/topics.ts';
 import { Connection } from './connection.ts';
+import { Consumer, type ConsumerOptions } from './consume/consumer.ts';
+import { Consumption, type ConsumeOptions, type Handler } from './consume/consumption.ts';
 import type { PublisherOptions } from './publish/options.ts';
 import { Publisher } from './publish/publisher.ts';
 import { PublishStream } from './publish/publish-stream.ts';
+import { Reader, type ReaderOptions } from './read/reader.ts';
 
 export interface ConnectOptions {
   /** host:port of a broker's gRPC listener. Default `127.0.0.1:6700`. */
   readonly server?: string;
   /** Told to the broker as the user agent. Default `millrace-client`. */
   readonly name?: string;
+  /** A call of administration fails after so long; reads are tried again until then. Default 30,000. */
+  readonly callTimeoutMs?: number;
 }
 
 /** What a client closes before its connection. */
@@ -34,14 +42,21 @@ export function connect(options: ConnectOptions = {}): Client {
 export class Client implements AsyncDisposable {
   private readonly connection: Connection;
   private readonly publishStream: PublishStream;
+  /** Administration of topics. */
+  readonly topics: Topics;
+  /** Administration of subscriptions. */
+  readonly subscriptions: Subscriptions;
   private readonly opened = new Set<Closable>();
 
   constructor(options: ConnectOptions) {
     this.connection = new Connection(
       options.server ?? '127.0.0.1:6700',
       options.name ?? 'millrace-client',
+      options.callTimeoutMs,
     );
     this.publishStream = new PublishStream(this.connection);
+    this.topics = new Topics(this.connection);
+    this.subscriptions = new Subscriptions(this.connection);
   }
 
   /**
@@ -50,10 +65,53 @@ export class Client implements AsyncDisposable {
    */
   publisher(topic: string, options: PublisherOptions = {}): Publisher {
     const publisher = new Publisher(this.publishStream, topic, options, (closed) =>
-      this.opened.delete(closed),
+      this.forget(closed),
     );
     this.opened.add(publisher);
     return publisher;
+  }
+
+  /** Reads a topic from any position, without a subscription. */
+  reader(topic: string, options: ReaderOptions = {}): Reader {
+    const reader = new Reader(this.connection, topic, options, (closed) => this.forget(closed));
+    this.opened.add(reader);
+    return reader;
+  }
+
+  /**
+   * Consumes a subscription as an async iterator of messages, each to be acked or nacked.
+   *
+   * ```ts
+   * for await (const message of client.consumer('orders', 'billing')) {
+   *   message.ack();
+   * }
+   * ```
+   */
+  consumer(topic: string, subscription: string, options: ConsumerOptions = {}): Consumer {
+    const consumer = new Consumer(this.connection, topic, subscription, options, (closed) =>
+      this.forget(closed),
+    );
+    this.opened.add(consumer);
+    return consumer;
+  }
+
+  /** Consumes a subscription with a handler: ack when it resolves, nack when it rejects. */
+  consume(
+    topic: string,
+    subscription: string,
+    handler: Handler,
+    options: ConsumeOptions = {},
+  ): Consumption {
+    const { concurrency = 16 } = options;
+    // Records that wait here while others could work on them help nobody: a few rounds ahead are enough.
+    const prefetchRecords = options.prefetchRecords ?? Math.max(concurrency * 4, 16);
+    const consumer = this.consumer(topic, subscription, { ...options, prefetchRecords });
+    return new Consumption(consumer, handler, options);
+  }
+
+  /** What answers at this address. */
+  cluster(): Promise<Cluster> {
+    return getCluster(this.connection);
   }
 
   /**
@@ -70,5 +128,9 @@ export class Client implements AsyncDisposable {
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
+  }
+
+  private forget(closed: Closable): void {
+    this.opened.delete(closed);
   }
 }

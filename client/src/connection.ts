@@ -41,11 +41,17 @@ export interface CallOptions {
 export class Connection {
   readonly server: string;
   private readonly grpc: GrpcClient;
+  private readonly callTimeoutMs: number;
   private closed = false;
 
   /** `name` is told to the broker as the user agent. */
-  constructor(server: string, name: string) {
+  constructor(
+    server: string,
+    name: string,
+    callTimeoutMs: number = connectionLimits.unaryDeadlineMs,
+  ) {
     this.server = server;
+    this.callTimeoutMs = callTimeoutMs;
     this.grpc = new GrpcClient(server, credentials.createInsecure(), {
       'grpc.primary_user_agent': name,
       'grpc.use_local_subchannel_pool': 1,
@@ -70,7 +76,7 @@ export class Connection {
     options: CallOptions = {},
   ): Promise<MessageShape<O>> {
     const bytes = encodeMessage(method.input, request);
-    const deadline = new Date(Date.now() + connectionLimits.unaryDeadlineMs);
+    const deadline = new Date(Date.now() + this.callTimeoutMs);
     const backoff = new Backoff(Math.random);
     for (;;) {
       try {

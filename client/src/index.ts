@@ -1,8 +1,41 @@
 // @millrace/client: everything that is public.
+export type { Cluster } from './admin/cluster.ts';
+export type {
+  AppliedSubscription,
+  BlockedReason,
+  ConnectedConsumer,
+  SeekTarget,
+  Subscription,
+  SubscriptionKind,
+  SubscriptionPartition,
+  SubscriptionSpec,
+  SubscriptionSpecPatch,
+} from './admin/subscriptions.ts';
+export type {
+  AppliedTopic,
+  ApplyOptions,
+  PartitionOwner,
+  Retention,
+  Topic,
+  TopicPartition,
+  TopicSpec,
+  TopicSpecPatch,
+} from './admin/topics.ts';
 export { connect, type Client, type ConnectOptions } from './client.ts';
+export type { Consumer, ConsumerOptions } from './consume/consumer.ts';
+export {
+  NackError,
+  type Consumption,
+  type ConsumeOptions,
+  type Handler,
+} from './consume/consumption.ts';
+export type { Message, NackOptions } from './consume/message.ts';
 export { MillraceError, type ErrorEffect, type ErrorKind } from './errors.ts';
 export type { PublisherOptions } from './publish/options.ts';
+export type { GapRange, PositionLike } from './positions.ts';
 export type { Published } from './publish/outgoing-batch.ts';
 export type { Publisher, PublishBatchOptions, PublishedBatch } from './publish/publisher.ts';
+export type { Reader, ReaderOptions } from './read/reader.ts';
+export type { ReceivedBatch } from './read/received-batch.ts';
 export type { CompressionName } from './records/compress.ts';
 export type { PublishRecord, ReceivedRecord } from './records/record.ts';

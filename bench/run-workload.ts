@@ -1,0 +1,48 @@
+// Runs one workload against a broker and cleans up after it.
+import { randomBytes } from 'node:crypto';
+import { connect, type Client } from '../client/src/index.ts';
+import type { Figure, Workload, WorkloadContext } from './workload.ts';
+import { publishWorkloads } from './workloads/publish.ts';
+import { queueWorkloads } from './workloads/queue.ts';
+import { replayWorkloads } from './workloads/replay.ts';
+
+export const workloads: readonly Workload[] = [
+  ...publishWorkloads,
+  ...replayWorkloads,
+  ...queueWorkloads,
+];
+
+export async function runWorkload(
+  workload: Workload,
+  server: string,
+  seconds: number,
+): Promise<readonly Figure[]> {
+  const admin = connect({ server });
+  const clients: Client[] = [];
+  const topics: string[] = [];
+  const prefix = `bench-${workload.name}-${randomBytes(4).toString('hex')}`;
+  const context: WorkloadContext = {
+    server,
+    seconds,
+    connect() {
+      const client = connect({ server });
+      clients.push(client);
+      return client;
+    },
+    async createTopic(partitions = 1) {
+      const name = `${prefix}-${topics.length}`;
+      topics.push(name);
+      await admin.topics.apply(name, { partitions });
+      return name;
+    },
+  };
+  try {
+    return await workload.run(context);
+  } finally {
+    await Promise.allSettled(clients.map((client) => client.close()));
+    for (let i = 0; i < topics.length; i += 100) {
+      await Promise.allSettled(topics.slice(i, i + 100).map((name) => admin.topics.delete(name)));
+    }
+    await admin.close();
+  }
+}

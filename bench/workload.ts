@@ -1,0 +1,43 @@
+// What a workload is: something that runs alone against any broker in under a minute and answers figures.
+import type { Client } from '../client/src/index.ts';
+
+export interface Figure {
+  readonly name: string;
+  readonly value: number;
+  readonly unit: 'records/s' | 'MB/s' | 'ms' | 'records' | 's' | '%' | 'MiB';
+}
+
+export interface WorkloadContext {
+  /** host:port. */
+  readonly server: string;
+  readonly seconds: number;
+  /** A client of its own, that is one connection; closed after the run. */
+  connect(): Client;
+  /** A fresh topic, deleted after the run. */
+  createTopic(partitions?: number): Promise<string>;
+}
+
+export interface Workload {
+  readonly name: string;
+  /** Record and batch size, connections, what is waited for. */
+  readonly description: string;
+  run(context: WorkloadContext): Promise<readonly Figure[]>;
+}
+
+/** The value below which the given share of the samples is; sorts them. */
+export function percentile(samples: number[], share: number): number {
+  samples.sort((a, b) => a - b);
+  return samples[Math.min(samples.length - 1, Math.floor(samples.length * share))] ?? 0;
+}
+
+/** Figures of so many records of so many bytes in so many milliseconds. */
+export function rates(records: number, bytesEach: number, elapsedMs: number): Figure[] {
+  return [
+    { name: 'rate', value: Math.round((records / elapsedMs) * 1000), unit: 'records/s' },
+    {
+      name: 'throughput',
+      value: Math.round((records * bytesEach) / elapsedMs / 10) / 100,
+      unit: 'MB/s',
+    },
+  ];
+}

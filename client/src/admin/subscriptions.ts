@@ -1,0 +1,218 @@
+// Administration of subscriptions, as plain values.
+import { BlockReason } from '../../../proto/gen/millrace/v1/stream_pb.ts';
+import {
+  SubscriptionKind as KindMessage,
+  SubscriptionService,
+  type Subscription as SubscriptionMessage,
+  type SubscriptionPartitionStatus,
+} from '../../../proto/gen/millrace/v1/subscription_pb.ts';
+import type { Connection } from '../connection.ts';
+import { positionFromProto, positionToProto, type PositionLike } from '../positions.ts';
+import { present, type ApplyOptions } from './topics.ts';
+
+export type SubscriptionKind = 'stream' | 'queue';
+
+export interface SubscriptionSpec {
+  readonly kind: SubscriptionKind;
+  /** Where it began; read at creation only. */
+  readonly start: PositionLike | undefined;
+  /** Queues: time to ack a delivery. 0 for streams. */
+  readonly ackDeadlineMs: number;
+  /** Queues: before the first retry, and the cap of its doubling. 0 for streams. */
+  readonly backoffMinMs: number;
+  readonly backoffMaxMs: number;
+  /** Delivers nothing while set. */
+  readonly paused: boolean;
+}
+
+/** What is left out stays as it is; `kind` is needed to create. */
+export type SubscriptionSpecPatch = Partial<SubscriptionSpec>;
+
+export type BlockedReason =
+  | 'no consumers'
+  | 'no credit'
+  | 'all waiting or in flight'
+  | 'too many unacked'
+  | 'paused'
+  | 'data loss'
+  | 'unknown';
+
+export interface SubscriptionPartition {
+  readonly partition: number;
+  /** Everything below is acked. */
+  readonly ackedOffset: number;
+  readonly endOffset: number;
+  /** Not acked: ready, in flight and waiting. */
+  readonly backlog: number;
+  readonly ready: number;
+  readonly inFlight: number;
+  /** For their back-off. */
+  readonly waiting: number;
+  /** Acked above `ackedOffset`. */
+  readonly ackedAbove: number;
+  /** Why nothing comes although there is a backlog. */
+  readonly blockReasons: readonly BlockedReason[];
+  readonly consumers: number;
+}
+
+export interface ConnectedConsumer {
+  readonly consumer: string;
+  readonly activePartitions: readonly number[];
+  readonly inFlight: number;
+}
+
+export interface Subscription {
+  readonly topic: string;
+  readonly name: string;
+  readonly subscriptionId: string;
+  readonly revision: string;
+  readonly spec: SubscriptionSpec;
+  readonly partitions: readonly SubscriptionPartition[];
+  readonly consumers: readonly ConnectedConsumer[];
+}
+
+export interface AppliedSubscription {
+  readonly subscription: Subscription;
+  readonly changes: readonly string[];
+  readonly created: boolean;
+}
+
+export interface SeekTarget {
+  /** For every partition that `to` does not name. */
+  readonly all?: PositionLike;
+  readonly to?: readonly { readonly partition: number; readonly position: PositionLike }[];
+}
+
+const {
+  applySubscription,
+  getSubscription,
+  listSubscriptions,
+  deleteSubscription,
+  seekSubscription,
+} = SubscriptionService.method;
+
+export class Subscriptions {
+  private readonly connection: Connection;
+
+  constructor(connection: Connection) {
+    this.connection = connection;
+  }
+
+  /** Creates the subscription or changes it. Safe to repeat. */
+  async apply(
+    topic: string,
+    name: string,
+    spec: SubscriptionSpecPatch,
+    options: ApplyOptions = {},
+  ): Promise<AppliedSubscription> {
+    const { revision = '', dryRun = false } = options;
+    const { kind, start, ackDeadlineMs, backoffMinMs, backoffMaxMs, paused } = spec;
+    const answer = await this.connection.unary(applySubscription, {
+      topic,
+      name,
+      revision,
+      dryRun,
+      spec: {
+        ...(kind === undefined ? {} : { kind: kindToProto(kind) }),
+        ...(start === undefined ? {} : { start: positionToProto(start) }),
+        ...(ackDeadlineMs === undefined ? {} : { ackDeadlineMs }),
+        ...(backoffMinMs === undefined ? {} : { backoffMinMs }),
+        ...(backoffMaxMs === undefined ? {} : { backoffMaxMs }),
+        ...(paused === undefined ? {} : { paused }),
+      },
+    });
+    const subscription = subscriptionFromProto(present(answer.subscription));
+    return { subscription, changes: answer.changes, created: answer.created };
+  }
+
+  async get(topic: string, name: string): Promise<Subscription> {
+    const { subscription } = await this.connection.unary(getSubscription, { topic, name });
+    return subscriptionFromProto(present(subscription));
+  }
+
+  /** In the order of names, page by page. */
+  async *list(topic: string): AsyncGenerator<Subscription> {
+    for (let pageToken = ''; ;) {
+      const page = await this.connection.unary(listSubscriptions, { topic, pageToken });
+      for (const subscription of page.subscriptions) yield subscriptionFromProto(subscription);
+      pageToken = page.nextPageToken;
+      if (pageToken === '') return;
+    }
+  }
+
+  async delete(topic: string, name: string): Promise<void> {
+    await this.connection.unary(deleteSubscription, { topic, name });
+  }
+
+  /** Moves the position: everything before it counts as acked, everything from it on as not. */
+  async seek(
+    topic: string,
+    name: string,
+    target: SeekTarget,
+  ): Promise<readonly SubscriptionPartition[]> {
+    const { all, to = [] } = target;
+    const { partitions } = await this.connection.unary(seekSubscription, {
+      topic,
+      name,
+      to: to.map(({ partition, position }) => ({
+        partition,
+        position: positionToProto(position),
+      })),
+      ...(all === undefined ? {} : { all: positionToProto(all) }),
+    });
+    return partitions.map(partitionFromProto);
+  }
+}
+
+function kindToProto(kind: SubscriptionKind): KindMessage {
+  return kind === 'stream' ? KindMessage.STREAM : KindMessage.QUEUE;
+}
+
+function subscriptionFromProto(message: SubscriptionMessage): Subscription {
+  const { topic, name, subscriptionId, revision, spec, partitions, consumers } = message;
+  return {
+    topic,
+    name,
+    subscriptionId,
+    revision,
+    spec: {
+      kind: spec?.kind === KindMessage.STREAM ? 'stream' : 'queue',
+      start: positionFromProto(spec?.start),
+      ackDeadlineMs: spec?.ackDeadlineMs ?? 0,
+      backoffMinMs: spec?.backoffMinMs ?? 0,
+      backoffMaxMs: spec?.backoffMaxMs ?? 0,
+      paused: spec?.paused ?? false,
+    },
+    partitions: partitions.map(partitionFromProto),
+    consumers: consumers.map(({ consumer, activePartitions, inFlight }) => ({
+      consumer,
+      activePartitions,
+      inFlight: Number(inFlight),
+    })),
+  };
+}
+
+const blockedReasons: Readonly<Record<BlockReason, BlockedReason>> = {
+  [BlockReason.UNSPECIFIED]: 'unknown',
+  [BlockReason.NO_CONSUMERS]: 'no consumers',
+  [BlockReason.NO_CREDIT]: 'no credit',
+  [BlockReason.DELAYED]: 'all waiting or in flight',
+  [BlockReason.UNACKED_LIMIT]: 'too many unacked',
+  [BlockReason.PAUSED]: 'paused',
+  [BlockReason.DATA_LOSS]: 'data loss',
+};
+
+function partitionFromProto(status: SubscriptionPartitionStatus): SubscriptionPartition {
+  return {
+    partition: status.partition,
+    ackedOffset: Number(status.ackedOffset),
+    endOffset: Number(status.endOffset),
+    backlog: Number(status.backlog),
+    ready: Number(status.ready),
+    inFlight: Number(status.inFlight),
+    waiting: Number(status.waiting),
+    ackedAbove: Number(status.ackedAbove),
+    blockReasons: status.blockReasons.map((reason) => blockedReasons[reason] ?? 'unknown'),
+    consumers: status.consumers,
+  };
+}

@@ -1,0 +1,79 @@
+// Gathers what an application says of single records into few ranges, until they are sent. Pure.
+//
+// Invariants:
+// - A range holds offsets of one partition, one lease, one verb and one delay only, in one piece.
+// - Nothing that was added is lost: `take` gives all of it, once.
+import type { AckRangeFields } from '../wire/deliveries.ts';
+
+interface OpenRange {
+  readonly partition: number;
+  firstOffset: number;
+  lastOffset: number;
+  readonly verb: number;
+  readonly lease: number;
+  readonly delayMs: number;
+}
+
+export class AckGathererState {
+  private ranges: OpenRange[] = [];
+  /** The range that a neighbour would join, per partition. */
+  private readonly open = new Map<number, OpenRange>();
+
+  get isEmpty(): boolean {
+    return this.ranges.length === 0;
+  }
+
+  get rangeCount(): number {
+    return this.ranges.length;
+  }
+
+  add(partition: number, offset: number, verb: number, lease: number, delayMs: number): void {
+    this.addRange(partition, offset, offset, verb, lease, delayMs);
+  }
+
+  addRange(
+    partition: number,
+    firstOffset: number,
+    lastOffset: number,
+    verb: number,
+    lease: number,
+    delayMs: number,
+  ): void {
+    const open = this.open.get(partition);
+    if (
+      open !== undefined &&
+      open.verb === verb &&
+      open.lease === lease &&
+      open.delayMs === delayMs
+    ) {
+      if (firstOffset === open.lastOffset + 1) {
+        open.lastOffset = lastOffset;
+        return;
+      }
+      if (lastOffset === open.firstOffset - 1) {
+        open.firstOffset = firstOffset;
+        return;
+      }
+    }
+    const range = { partition, firstOffset, lastOffset, verb, lease, delayMs };
+    this.ranges.push(range);
+    this.open.set(partition, range);
+  }
+
+  /** Streams: everything up to the offset; a later one replaces an earlier one. */
+  addCumulative(partition: number, lastOffset: number, verb: number): void {
+    const open = this.open.get(partition);
+    if (open?.verb === verb) {
+      open.lastOffset = Math.max(open.lastOffset, lastOffset);
+      return;
+    }
+    this.addRange(partition, 0, lastOffset, verb, 0, 0);
+  }
+
+  take(): readonly AckRangeFields[] {
+    const { ranges } = this;
+    this.ranges = [];
+    this.open.clear();
+    return ranges;
+  }
+}

@@ -1,0 +1,45 @@
+// A batch as a reader received it.
+import type { ReceivedRecord } from '../records/record.ts';
+import { BatchWalker, deliveredRange } from '../records/delivered-batch.ts';
+import { DeliveredRecord } from '../records/delivered-record.ts';
+import type { DeliveryFields } from '../wire/deliveries.ts';
+
+export class ReceivedBatch {
+  readonly topic: string;
+  readonly partition: number;
+  readonly epoch: number;
+  readonly appendTimeMs: number;
+  readonly firstOffset: number;
+  readonly lastOffset: number;
+  readonly recordCount: number;
+  private readonly delivery: DeliveryFields;
+
+  /** Throws CORRUPT_BATCH. */
+  constructor(topic: string, delivery: DeliveryFields) {
+    const { first, last, count } = deliveredRange(delivery);
+    this.topic = topic;
+    this.partition = delivery.partition;
+    this.epoch = delivery.epoch;
+    this.appendTimeMs = delivery.appendTimeMs;
+    this.firstOffset = first;
+    this.lastOffset = last;
+    this.recordCount = count;
+    this.delivery = delivery;
+  }
+
+  get byteLength(): number {
+    return this.delivery.batch.length;
+  }
+
+  /** The bytes of a RecordBatch, as stored. */
+  get bytes(): Buffer {
+    return this.delivery.batch;
+  }
+
+  *records(): Generator<ReceivedRecord> {
+    const walker = new BatchWalker(this.delivery);
+    for (let walked = walker.next(); walked !== undefined; walked = walker.next()) {
+      yield new DeliveredRecord(this.topic, this.delivery, walked.offset, walked.record);
+    }
+  }
+}
