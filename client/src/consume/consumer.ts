@@ -81,6 +81,8 @@ export class Consumer implements AsyncIterable<Message>, Settler {
   private stream: RawBidiStream | undefined;
   private connectionCount = 0;
   private isStream = false;
+  /** The broker has answered the open. */
+  private isOpen = false;
   private ackDeadlineMs = 0;
   private creditRecords = 0;
   private creditBytes = 0;
@@ -207,6 +209,7 @@ export class Consumer implements AsyncIterable<Message>, Settler {
         this.backoff.reset();
         this.isStream = kind === SubscriptionKind.STREAM;
         this.ackDeadlineMs = ackDeadlineMs;
+        this.isOpen = true;
         this.creditRecords = this.options.prefetchRecords;
         this.creditBytes = this.options.prefetchBytes;
         this.confirmations.sendAgain();
@@ -287,6 +290,7 @@ export class Consumer implements AsyncIterable<Message>, Settler {
 
   private ended(error: MillraceError | undefined): void {
     this.stream = undefined;
+    this.isOpen = false;
     clearInterval(this.extendTimer);
     this.lose(() => true);
     this.creditRecords = 0;
@@ -331,7 +335,7 @@ export class Consumer implements AsyncIterable<Message>, Settler {
     this.gatherTimer = undefined;
     this.isSendDue = false;
     const { stream } = this;
-    if (stream === undefined || this.ackDeadlineMs === 0) return;
+    if (stream === undefined || !this.isOpen) return;
     const credit = this.takeCredit();
     const { confirmId, acks: confirmedAcks } = this.confirmations.take();
     const acks = [...this.gathered.take(), ...confirmedAcks];
@@ -400,7 +404,7 @@ export class Consumer implements AsyncIterable<Message>, Settler {
   private async leave(): Promise<void> {
     this.returnWaiting();
     this.queue.end();
-    if (this.stream !== undefined && this.ackDeadlineMs > 0) {
+    if (this.stream !== undefined && this.isOpen) {
       const last = this.confirmations.flush();
       this.send();
       await Promise.race([

@@ -1,6 +1,7 @@
 // Records that gather for one partition, encoded one behind the other as they come.
 import type { RecordEncoder } from '../records/encode-record.ts';
 import { headroomBytes, type BatchBody } from '../wire/append-frame.ts';
+import type { BufferPool } from './buffer-pool.ts';
 import type { Barrier, Waiter } from './outgoing-batch.ts';
 
 /** A promise and its callbacks take about so much memory; it counts so that small records are bounded too. */
@@ -14,13 +15,22 @@ export class GatheringBatch {
   recordCount = 0;
   /** Records that nobody waits for. */
   sentCount = 0;
+  private readonly pool: BufferPool;
+  private readonly capacityBytesMax: number;
   private buffer: Buffer;
   private end = headroomBytes;
 
-  constructor(capacityBytes: number, nowMs: number) {
-    // Not from Node's pool: a batch would pin it until the broker answered.
-    this.buffer = Buffer.allocUnsafeSlow(headroomBytes + capacityBytes);
+  /** The buffer grows up to `capacityBytesMax`, and beyond only for a record that is larger. */
+  constructor(pool: BufferPool, capacityBytes: number, capacityBytesMax: number, nowMs: number) {
+    this.pool = pool;
+    this.capacityBytesMax = capacityBytesMax;
+    this.buffer = pool.take(headroomBytes + capacityBytes);
     this.createdAtMs = nowMs;
+  }
+
+  /** Its buffer has one of the sizes that are asked for again. */
+  get isReusable(): boolean {
+    return this.buffer.length <= headroomBytes + this.capacityBytesMax;
   }
 
   get byteLength(): number {
@@ -59,8 +69,13 @@ export class GatheringBatch {
   private reserve(bytes: number): void {
     const needed = this.end + bytes;
     if (needed <= this.buffer.length) return;
-    const grown = Buffer.allocUnsafeSlow(Math.max(needed, this.buffer.length * 2));
+    let capacityBytes = this.buffer.length - headroomBytes;
+    while (capacityBytes < needed - headroomBytes && capacityBytes < this.capacityBytesMax) {
+      capacityBytes = Math.min(capacityBytes * 2, this.capacityBytesMax);
+    }
+    const grown = this.pool.take(Math.max(needed, headroomBytes + capacityBytes));
     this.buffer.copy(grown, headroomBytes, headroomBytes, this.end);
+    this.pool.give(this.buffer);
     this.buffer = grown;
   }
 }

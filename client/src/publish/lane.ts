@@ -11,6 +11,7 @@ import { compressBatch, type CompressionName } from '../records/compress.ts';
 import { recordLimits, type RecordEncoder } from '../records/encode-record.ts';
 import { copyBody, frameAppend } from '../wire/append-frame.ts';
 import type { AppendAnswer } from '../wire/publish-answers.ts';
+import type { BufferPool } from './buffer-pool.ts';
 import { GatheringBatch } from './gathering-batch.ts';
 import type { OutgoingBatch, Waiter } from './outgoing-batch.ts';
 import { PartitionQueueState, type Refusal } from './partition-queue-state.ts';
@@ -18,11 +19,12 @@ import { PartitionQueueState, type Refusal } from './partition-queue-state.ts';
 /** One is being committed by the broker, one waits for the next commit: a third would only make frames smaller. */
 const eagerBatches = 2;
 
-/** First buffer of a lane; later ones begin as large as the batch before became. */
-const firstCapacityBytes = 1024;
+/** Smallest buffer of a batch; the next ones begin as large as the batch before became. */
+const capacityBytesMin = 1024;
 
 /** What a lane needs of its publisher. */
 export interface LaneOwner {
+  readonly pool: BufferPool;
   readonly batchBytes: number;
   readonly batchBytesMax: number;
   readonly lingerMs: number;
@@ -48,7 +50,7 @@ export class Lane {
   private readonly queue = new PartitionQueueState<OutgoingBatch>();
   private readonly backoff = new Backoff(Math.random);
   private gathering: GatheringBatch | undefined;
-  private capacityBytes = firstCapacityBytes;
+  private capacityBytes = capacityBytesMin;
   private lingerTimer: NodeJS.Timeout | undefined;
   private resumeTimer: NodeJS.Timeout | undefined;
 
@@ -86,7 +88,7 @@ export class Lane {
     const bytes = records.reduce((sum, record) => sum + record.length, 0);
     this.checkFits(bytes);
     this.seal();
-    const gathering = new GatheringBatch(bytes, performance.now());
+    const gathering = new GatheringBatch(this.owner.pool, bytes, 0, performance.now());
     records.forEach((record, index) => {
       gathering.addEncoded(record);
       if (index === 0) gathering.wait(waiter);
@@ -108,13 +110,14 @@ export class Lane {
     this.gathering = undefined;
     clearTimeout(this.lingerTimer);
     this.lingerTimer = undefined;
-    this.capacityBytes = Math.max(firstCapacityBytes, gathering.byteLength);
+    this.capacityBytes = capacityFor(gathering.byteLength, this.owner.batchBytes);
     const { recordCount, heldBytes, waiters, waiterIndexes, sentCount, createdAtMs, barriers } =
       gathering;
     const batch: OutgoingBatch = {
       partition: this.partition,
       recordCount,
       body: gathering.body(),
+      isReusable: gathering.isReusable,
       heldBytes,
       expectedOffset,
       waiters,
@@ -157,6 +160,7 @@ export class Lane {
     if (batch === undefined) return;
     this.backoff.reset();
     this.owner.landed(batch);
+    if (batch.isReusable && batch.body !== undefined) this.owner.pool.give(batch.body.buffer);
     this.owner.stored(batch, answer.baseOffset);
     this.owner.wake(this);
   }
@@ -196,8 +200,9 @@ export class Lane {
       if (this.fits(this.gathering, bytes)) return this.gathering;
       this.seal();
     }
-    const capacityBytes = Math.max(bytes, Math.min(this.capacityBytes, this.owner.batchBytes));
-    this.gathering = new GatheringBatch(capacityBytes, performance.now());
+    const { pool, batchBytes } = this.owner;
+    const capacityBytes = Math.max(capacityFor(bytes, batchBytes), this.capacityBytes);
+    this.gathering = new GatheringBatch(pool, capacityBytes, batchBytes, performance.now());
     const { lingerMs } = this.owner;
     if (lingerMs > 0) {
       this.lingerTimer = setTimeout(() => this.seal(), lingerMs);
@@ -229,6 +234,7 @@ export class Lane {
     else if (gathering.recordCount === 1) this.owner.wake(this);
   }
 
+  /** Sends what may go. False: the stream has no room. */
   private send(): boolean {
     for (;;) {
       const batch = this.queue.peek();
@@ -241,6 +247,7 @@ export class Lane {
       const { partition } = this;
       const { expectedOffset } = batch;
       const mine = isRepeat ? copyBody(body) : body;
+      if (isRepeat) batch.isReusable = false;
       this.owner.append(
         (handle) => frameAppend(mine, { handle, partition, sequence, expectedOffset }),
         body.end - body.start,
@@ -278,6 +285,10 @@ export class Lane {
       (compressed) => {
         const shrunk = compressed.end - compressed.start < plain.end - plain.start;
         batch.body = shrunk ? compressed : plain;
+        if (shrunk) {
+          if (batch.isReusable) this.owner.pool.give(plain.buffer);
+          batch.isReusable = false;
+        }
         this.owner.wake(this);
       },
       () => {
@@ -287,6 +298,12 @@ export class Lane {
       },
     );
   }
+}
+
+/** Powers of two, so that buffers fit again, and whole batches from half a batch on. */
+function capacityFor(bytes: number, batchBytes: number): number {
+  if (bytes > batchBytes / 2) return batchBytes;
+  return Math.max(capacityBytesMin, 2 ** Math.ceil(Math.log2(bytes)));
 }
 
 function withUnknownEffect(error: MillraceError): MillraceError {

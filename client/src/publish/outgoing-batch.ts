@@ -25,6 +25,8 @@ export interface OutgoingBatch {
   readonly recordCount: number;
   /** Undefined while it is being compressed. */
   body: BatchBody | undefined;
+  /** The body's buffer may be used again when the broker has answered: it was sent once at most. */
+  isReusable: boolean;
   /** What it counts for in the buffers of publisher and client until it is settled. */
   readonly heldBytes: number;
   readonly expectedOffset: number | undefined;

@@ -19,6 +19,7 @@ import {
   readPublishAnswers,
   type AppendAnswer,
 } from '../wire/publish-answers.ts';
+import { BufferPool } from './buffer-pool.ts';
 
 /** A publisher as its stream sees it. */
 export interface StreamPublisher {
@@ -47,6 +48,7 @@ const sharedFrameBytesMax = 64 * 1024;
 export class PublishStream {
   /** Bytes of records that all publishers of this client hold. */
   heldBytes = 0;
+  readonly buffers = new BufferPool();
   private readonly connection: Connection;
   private readonly publishers = new Set<StreamPublisher>();
   private readonly handles = new Map<number, Handle>();

@@ -15,6 +15,7 @@ import { Backoff } from '../backoff.ts';
 import { clientError, errorOfItem, isTransient, type MillraceError } from '../errors.ts';
 import type { CompressionName } from '../records/compress.ts';
 import type { AppendAnswer } from '../wire/publish-answers.ts';
+import type { BufferPool } from './buffer-pool.ts';
 import { Lane, type LaneOwner } from './lane.ts';
 import type { Ledger } from './ledger.ts';
 import type { PublisherSettings } from './options.ts';
@@ -40,6 +41,7 @@ export class PublisherLanes implements StreamPublisher, LaneOwner {
   readonly batchBytes: number;
   readonly lingerMs: number;
   readonly compression: CompressionName;
+  readonly pool: BufferPool;
   batchBytesMax = 0;
   readonly lanes: Lane[] = [];
   private readonly stream: PublishStream;
@@ -64,6 +66,7 @@ export class PublisherLanes implements StreamPublisher, LaneOwner {
     events: LanesEvents,
   ) {
     this.stream = stream;
+    this.pool = stream.buffers;
     this.ledger = ledger;
     this.topic = topic;
     this.name = name;
