@@ -84,7 +84,7 @@ describe('the packed SDK', () => {
     const libraries = ['--lib', 'es2024,esnext.disposable', '--types', 'node'];
     const compiler = join(root, 'node_modules', '.bin', 'tsc');
     await run(compiler, [...options, ...libraries, program], { cwd: directory }).catch(
-      (error: { stdout: string }) => expect.fail(error.stdout),
+      (error: unknown) => expect.fail((error as { stdout: string }).stdout),
     );
   });
 });
