@@ -5,12 +5,13 @@
 // - Shutdown: health says NOT_SERVING, streams are told CLOSING, then ended; nobody waits on a silent client.
 import { ReflectionService } from '@grpc/reflection';
 import { Server, ServerCredentials, type UntypedServiceImplementation } from '@grpc/grpc-js';
-import { HealthImplementation } from 'grpc-health-check';
+import { HealthImplementation, service as healthService } from 'grpc-health-check';
 import type { DescFile, DescService } from '@bufbuild/protobuf';
 import { toBinary } from '@bufbuild/protobuf';
 import { FileDescriptorProtoSchema } from '@bufbuild/protobuf/wkt';
 import type { ServerHttp2Session } from 'node:http2';
 import type { Broker } from '../cluster/broker.ts';
+import { defined } from '../core/assert.ts';
 import { BrokerError } from '../core/errors.ts';
 import { limits } from '../core/limits.ts';
 import type { Log } from '../core/log.ts';
@@ -154,11 +155,12 @@ function describedServices(): ConstructorParameters<typeof ReflectionService>[0]
     Buffer.from(toBinary(FileDescriptorProtoSchema, file.proto)),
   );
   const described = Object.fromEntries(
-    services.map((service) => [
-      service.typeName,
-      { ...serviceDefinition(service), fileDescriptorProtos },
-    ]),
+    services.map(({ typeName }) => [typeName, { fileDescriptorProtos }]),
   );
+  // Tools that know only what reflection tells them can then ask for health too.
+  const { requestType } = defined(healthService['Check'], 'Check of grpc-health-check');
+  const healthFiles = requestType.fileDescriptorProtos.map((file) => Buffer.from(file));
+  described['grpc.health.v1.Health'] = { fileDescriptorProtos: healthFiles };
   return described as unknown as ConstructorParameters<typeof ReflectionService>[0];
 }
 
