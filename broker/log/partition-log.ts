@@ -15,14 +15,12 @@ import {
   storedHeaderBytes,
   type StoredHeader,
 } from '../batch/stored-header.ts';
-import { assertEqual } from '../core/assert.ts';
 import { entryTypes } from '../core/entry-types.ts';
 import { BrokerError } from '../core/errors.ts';
 import { publisherId, type Offset, type PartitionId } from '../core/ids.ts';
 import { limits } from '../core/limits.ts';
 import { frameHeaderBytes } from '../journal/format.ts';
 import type { Journal } from '../journal/journal.ts';
-import type { CachedPage } from '../journal/page-cache.ts';
 import { AppendEntry, type WhenDurable } from './append-entry.ts';
 import {
   encodePartitionCheckpoint,
@@ -171,11 +169,13 @@ export class PartitionLog {
     let bytes = 0;
     let at = offset;
     while (at < this.endOffset && bytes < bytesMax) {
-      const location = this.journal.index.find(this.id, at);
-      if (location === undefined) throw this.damaged(at, 'is missing');
-      const page = this.journal.cached(location.page);
-      if (page === undefined) break;
-      const batch = this.batchAt(page, location.at, at);
+      const batch = this.batchAt(at);
+      if (batch === undefined) break;
+      if (typeof batch === 'string') {
+        // Damage is told when it is reached: what stands before it is readable.
+        if (batches.length > 0) break;
+        throw this.damaged(at, batch);
+      }
       if (batches.length > 0 && bytes + batch.header.bodyBytes > bytesMax) break;
       batches.push(batch);
       bytes += batch.header.bodyBytes;
@@ -333,19 +333,25 @@ export class PartitionLog {
     else void this.behindAppends().then(callback);
   }
 
-  private batchAt(page: CachedPage, frameAt: number, offset: Offset): StoredBatch {
-    const headerAt = frameAt + frameHeaderBytes;
+  /** The batch that holds the offset; undefined when its page is not in memory; a text says what is damaged. */
+  private batchAt(offset: Offset): StoredBatch | string | undefined {
+    const location = this.journal.index.find(this.id, offset);
+    if (location === undefined) return 'is missing';
+    const page = this.journal.cached(location.page);
+    if (page === undefined) return undefined;
+    const headerAt = location.at + frameHeaderBytes;
     const bodyAt = headerAt + storedHeaderBytes;
     const header = decodeStoredHeader(page.bytes, headerAt);
-    if (header === undefined) throw this.damaged(offset, 'has a damaged header');
-    if (!page.isVerified(frameAt)) {
-      if (!bodyIsIntact(header, page.bytes, bodyAt))
-        throw this.damaged(offset, 'has damaged bytes');
-      page.markVerified(frameAt);
+    if (header === undefined) return 'has a damaged header';
+    if (!page.isVerified(location.at)) {
+      if (!bodyIsIntact(header, page.bytes, bodyAt)) return 'has damaged bytes';
+      page.markVerified(location.at);
     }
-    assertEqual(header.partitionId, this.id, 'partition of a stored batch');
-    const holds = offset >= header.baseOffset && offset < header.baseOffset + header.recordCount;
-    if (!holds) throw this.damaged(offset, `stands where offset ${header.baseOffset} is`);
+    const { partitionId: stored, baseOffset, recordCount } = header;
+    const holds = offset >= baseOffset && offset < baseOffset + recordCount;
+    if (stored !== this.id || !holds) {
+      return `stands where offset ${baseOffset} of partition id ${stored} is`;
+    }
     return new StoredBatch(header, page.bytes, bodyAt);
   }
 

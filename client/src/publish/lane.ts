@@ -22,6 +22,12 @@ const eagerBatches = 2;
 /** Smallest buffer of a batch; the next ones begin as large as the batch before became. */
 const capacityBytesMin = 1024;
 
+/** Makes the error of a record that took too long, with what the broker said last, if it said something. */
+export type ExpiryError = (
+  effect: 'none' | 'unknown',
+  lastRefusal: MillraceError | undefined,
+) => MillraceError;
+
 /** What a lane needs of its publisher. */
 export interface LaneOwner {
   readonly pool: BufferPool;
@@ -53,6 +59,8 @@ export class Lane {
   private capacityBytes = capacityBytesMin;
   private lingerTimer: NodeJS.Timeout | undefined;
   private resumeTimer: NodeJS.Timeout | undefined;
+  /** Why the broker did not store something yet, last. */
+  private lastRefusal: MillraceError | undefined;
 
   constructor(owner: LaneOwner, partition: number) {
     this.owner = owner;
@@ -175,13 +183,15 @@ export class Lane {
   }
 
   /** Fails what was handed over before the given time: for good if it was never sent, else for those who wait. */
-  expire(beforeMs: number, errorOf: (effect: 'none' | 'unknown') => MillraceError): void {
+  expire(beforeMs: number, errorOf: ExpiryError): void {
     if (this.gathering !== undefined && this.gathering.createdAtMs < beforeMs) this.seal();
     const isOld = (batch: OutgoingBatch): boolean => batch.createdAtMs < beforeMs;
-    for (const batch of this.queue.dropUnsent(isOld)) this.owner.failed(batch, errorOf('none'));
+    for (const batch of this.queue.dropUnsent(isOld)) {
+      this.owner.failed(batch, errorOf('none', this.lastRefusal));
+    }
     for (const batch of this.queue.batches()) {
       if (batch.isTimedOut || !isOld(batch)) continue;
-      this.owner.timedOut(batch, errorOf('unknown'));
+      this.owner.timedOut(batch, errorOf('unknown', this.lastRefusal));
     }
   }
 
@@ -265,6 +275,7 @@ export class Lane {
       this.owner.failed(batch, mayBeStored ? withUnknownEffect(error) : error);
     }
     if (refusal.kind === 'later') {
+      this.lastRefusal = error;
       clearTimeout(this.resumeTimer);
       this.resumeTimer = setTimeout(() => this.resume(), this.backoff.nextMs(error.retryAfterMs));
     }

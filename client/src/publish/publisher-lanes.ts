@@ -16,7 +16,7 @@ import { clientError, errorOfItem, isTransient, type MillraceError } from '../er
 import type { CompressionName } from '../records/compress.ts';
 import type { AppendAnswer } from '../wire/publish-answers.ts';
 import type { BufferPool } from './buffer-pool.ts';
-import { Lane, type LaneOwner } from './lane.ts';
+import { Lane, type ExpiryError, type LaneOwner } from './lane.ts';
 import type { Ledger } from './ledger.ts';
 import type { PublisherSettings } from './options.ts';
 import type { OutgoingBatch } from './outgoing-batch.ts';
@@ -91,7 +91,7 @@ export class PublisherLanes implements StreamPublisher, LaneOwner {
     for (const lane of this.lanes) lane.seal();
   }
 
-  expire(beforeMs: number, errorOf: (effect: 'none' | 'unknown') => MillraceError): void {
+  expire(beforeMs: number, errorOf: ExpiryError): void {
     for (const lane of this.lanes) lane.expire(beforeMs, errorOf);
   }
 

@@ -335,9 +335,15 @@ export class Publisher implements AsyncDisposable {
 
   private expire(): void {
     const { deliveryTimeoutMs } = this.settings;
-    this.route.expire(performance.now() - deliveryTimeoutMs, (effect) =>
-      clientError('DELIVERY_TIMEOUT', `not confirmed within ${deliveryTimeoutMs} ms`, { effect }),
-    );
+    this.route.expire(performance.now() - deliveryTimeoutMs, (effect, cause) => {
+      const said =
+        cause === undefined ? '' : `; the broker last said ${cause.reason}: ${cause.message}`;
+      return clientError(
+        'DELIVERY_TIMEOUT',
+        `not confirmed within ${deliveryTimeoutMs} ms${said}`,
+        cause === undefined ? { effect } : { effect, cause },
+      );
+    });
   }
 
   private async closeOnce(): Promise<void> {
