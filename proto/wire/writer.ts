@@ -54,7 +54,7 @@ export class WireWriter {
   /** A number field; left out when 0. */
   uint(field: number, value: number): void {
     if (value === 0) return;
-    this.varint(field << 3);
+    this.varint((field << 3) >>> 0);
     this.varint(value);
   }
 
