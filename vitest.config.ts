@@ -1,8 +1,8 @@
 // Tests run as the program does: Node reads the TypeScript as it is, one process per test file.
 import { defineConfig } from 'vitest/config';
 
-/** Where to write the counts as JSON; `.ci/run` reads its closing line from there. */
-const reportPath = process.env['MILLRACE_TEST_REPORT'];
+/** Where to write the counts as JSON, for the closing line of `.ci/run`. Not MILLRACE_*: a broker would refuse it. */
+const reportPath = process.env['TEST_REPORT'];
 
 export default defineConfig({
   test: {
