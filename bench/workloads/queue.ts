@@ -14,7 +14,8 @@ const queue: Workload = {
     const admin = context.connect();
     await admin.subscriptions.apply(topic, 'work', { kind: 'queue' });
     let acked = 0;
-    let published: number | undefined;
+    /** Known once publishing is done. */
+    const goal = { records: Infinity };
     const consumers: Consumer[] = [];
     const done = new Promise<void>((resolve) => {
       for (let i = 0; i < consumerCount; i++) {
@@ -22,14 +23,14 @@ const queue: Workload = {
         consumers.push(consumer);
         void work(consumer, () => {
           acked++;
-          if (acked === published) resolve();
+          if (acked === goal.records) resolve();
         });
       }
     });
     const publisher = context.connect().publisher(topic, { windowBytes: 4 * 1024 * 1024 });
     const startMs = performance.now();
     const count = await publishFor(publisher, valueBytes, context.seconds);
-    published = count;
+    goal.records = count;
     if (acked < count) await done;
     const elapsedMs = performance.now() - startMs;
     await Promise.all(consumers.map((consumer) => consumer.close()));

@@ -29,14 +29,11 @@ const publishAndReplay: Workload = {
   async run(context) {
     const topic = await context.createTopic();
     const publisher = context.connect().publisher(topic, { windowBytes: 4 * 1024 * 1024 });
-    let published: number | undefined;
+    /** Known once publishing is done. */
+    const goal = { records: Infinity };
     const startMs = performance.now();
-    const reading = readRecords(
-      context.connect(),
-      topic,
-      (records) => published !== undefined && records >= published,
-    );
-    published = await publishFor(publisher, valueBytes, context.seconds);
+    const reading = readRecords(context.connect(), topic, (records) => records >= goal.records);
+    goal.records = await publishFor(publisher, valueBytes, context.seconds);
     // Wakes the reader in case it has read everything already.
     await publisher.publish({ value: 'last' });
     const { records } = await reading;

@@ -6,7 +6,7 @@ export class AsyncQueue<T> implements AsyncIterator<T> {
   private waiting: ((result: IteratorResult<T>) => void) | undefined;
   private rejectWaiting: ((error: unknown) => void) | undefined;
   private isEnded = false;
-  private failure: unknown;
+  private failure: Error | undefined;
   private readonly onTake: (item: T) => void;
   private readonly onReturn: () => Promise<void>;
 
@@ -32,7 +32,7 @@ export class AsyncQueue<T> implements AsyncIterator<T> {
   }
 
   /** Items that are still there are handed out first, unless they are taken with `clear`. */
-  end(failure?: unknown): void {
+  end(failure?: Error): void {
     if (this.isEnded) return;
     this.isEnded = true;
     this.failure = failure;
@@ -63,7 +63,7 @@ export class AsyncQueue<T> implements AsyncIterator<T> {
       return Promise.resolve({ value: item, done: false });
     }
     if (this.isEnded) {
-      if (this.failure !== undefined) return Promise.reject(this.failure as Error);
+      if (this.failure !== undefined) return Promise.reject(this.failure);
       return Promise.resolve({ value: undefined, done: true });
     }
     return new Promise((resolve, reject) => {

@@ -167,6 +167,7 @@ export class Lane {
     const batch = this.queue.stored(sequence);
     if (batch === undefined) return;
     this.backoff.reset();
+    this.lastRefusal = undefined;
     this.owner.landed(batch);
     if (batch.isReusable && batch.body !== undefined) this.owner.pool.give(batch.body.buffer);
     this.owner.stored(batch, answer.baseOffset);

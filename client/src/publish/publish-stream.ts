@@ -8,10 +8,12 @@
 // - A handle is used once per stream, so that late answers for a publisher's old handle reach nobody.
 // - Unanswered bytes stay within what the broker allows (`window_bytes`); one append is always allowed.
 // - Nothing is written while the stream does not drain. What is written in one turn of the event loop shares frames.
+import { status } from '@grpc/grpc-js';
 import { PublishService, type PublisherOpened } from '../../../proto/gen/millrace/v1/publish_pb.ts';
 import { NoticeKind, type Notice } from '../../../proto/gen/millrace/v1/stream_pb.ts';
 import { Backoff } from '../backoff.ts';
 import type { Connection } from '../connection.ts';
+import type { MillraceError } from '../errors.ts';
 import type { RawBidiStream } from '../raw-stream.ts';
 import {
   encodeClose,
@@ -27,7 +29,8 @@ export interface StreamPublisher {
   readonly name: string;
   /** The stream is up: open a handle on it. */
   streamUp(): void;
-  streamLost(): void;
+  /** With an error: the broker will not have this stream, whatever is tried. */
+  streamLost(error: MillraceError | undefined): void;
   handleOpened(opened: PublisherOpened): void;
   answered(answer: AppendAnswer): void;
   /** Called once after `atTurnEnd`: seal and send what is there. */
@@ -154,19 +157,20 @@ export class PublishStream {
         this.schedule();
       },
       onEnd: (error) => {
-        if (stream === this.stream) this.lost(error?.retryAfterMs ?? 0);
+        if (stream === this.stream) this.lost(error);
       },
     });
     this.stream = stream;
     for (const publisher of this.publishers) publisher.streamUp();
   }
 
-  private lost(retryAfterMs: number): void {
+  private lost(error: MillraceError | undefined): void {
     this.forget();
     this.state = 'down';
-    for (const publisher of this.publishers) publisher.streamLost();
+    const fatal = error !== undefined && isFatal(error) ? error : undefined;
+    for (const publisher of this.publishers) publisher.streamLost(fatal);
     if (this.connection.isClosed) return;
-    const waitMs = this.backoff.nextMs(retryAfterMs);
+    const waitMs = this.backoff.nextMs(error?.retryAfterMs);
     this.retryTimer = setTimeout(() => this.connect(), waitMs);
   }
 
@@ -263,4 +267,10 @@ export class PublishStream {
   private write(frame: Buffer): void {
     if (this.stream !== undefined && !this.stream.write(frame)) this.outputFull = true;
   }
+}
+
+/** Not a matter of time: rights, or another protocol. INTERNAL is how grpc-js reports some broken connections. */
+function isFatal(error: MillraceError): boolean {
+  const { kind, code } = error;
+  return kind === 'denied' || kind === 'invalid' || code === status.UNIMPLEMENTED;
 }

@@ -112,11 +112,12 @@ export class PublisherLanes implements StreamPublisher, LaneOwner {
     if (this.state === 'opening' && this.stream.isUp) this.openHandle(this.epoch);
   }
 
-  streamLost(): void {
+  streamLost(error: MillraceError | undefined): void {
     this.handle = undefined;
     clearTimeout(this.retryTimer);
     for (const lane of this.lanes) lane.disconnected();
     if (this.state === 'open' || this.state === 'renewing') this.state = 'opening';
+    if (error !== undefined && this.state === 'opening') this.rest(error);
   }
 
   handleOpened(opened: PublisherOpened): void {

@@ -11,7 +11,7 @@ import { RecordEncoder, recordLimits } from '../records/encode-record.ts';
 import type { PublishRecord } from '../records/record.ts';
 import { encodeRecord, type EncodedRecord } from './encoded-record.ts';
 import { waiterBytes } from './gathering-batch.ts';
-import type { Lane } from './lane.ts';
+import type { ExpiryError, Lane } from './lane.ts';
 import { Ledger } from './ledger.ts';
 import {
   publisherSettings,
@@ -43,8 +43,8 @@ export interface PublishBatchOptions {
 
 /** Records that wait for the partition count. */
 interface EarlyRecords {
-  readonly records: readonly EncodedRecord[];
   readonly heldBytes: number;
+  readonly createdAtMs: number;
   readonly place: () => void;
   readonly fail: (error: MillraceError) => void;
 }
@@ -141,7 +141,12 @@ export class Publisher implements AsyncDisposable {
             : [this.placeAlone(encoded, partition, expectedOffset)];
         Promise.all(runs).then(resolve, reject);
       };
-      this.placeOrKeep({ records: encoded, heldBytes: bytesOf(encoded), place, fail: reject });
+      this.placeOrKeep({
+        heldBytes: bytesOf(encoded),
+        createdAtMs: performance.now(),
+        place,
+        fail: reject,
+      });
     });
   }
 
@@ -195,8 +200,8 @@ export class Publisher implements AsyncDisposable {
   private keep(record: EncodedRecord, waiter: Waiter | undefined): void {
     const isSent = waiter === undefined;
     this.placeOrKeep({
-      records: [record],
       heldBytes: record.bytes.length + waiterBytes,
+      createdAtMs: performance.now(),
       place: () => {
         const { bytes, partition, keyHash } = record;
         this.laneOf(partition, keyHash, bytes.length).addEncoded(bytes, waiter, isSent);
@@ -322,11 +327,15 @@ export class Publisher implements AsyncDisposable {
   }
 
   private failEarly(error: MillraceError): void {
-    for (const { heldBytes, fail } of this.early.splice(0)) {
+    this.failEach(this.early.splice(0), error);
+  }
+
+  private failEach(early: readonly EarlyRecords[], error: MillraceError): void {
+    for (const { heldBytes, fail } of early) {
       this.ledger.release(heldBytes);
       fail(error);
     }
-    this.wakePlaced();
+    if (this.early.length === 0) this.wakePlaced();
   }
 
   private wakePlaced(): void {
@@ -335,7 +344,8 @@ export class Publisher implements AsyncDisposable {
 
   private expire(): void {
     const { deliveryTimeoutMs } = this.settings;
-    this.route.expire(performance.now() - deliveryTimeoutMs, (effect, cause) => {
+    const beforeMs = performance.now() - deliveryTimeoutMs;
+    const errorOf: ExpiryError = (effect, cause) => {
       const said =
         cause === undefined ? '' : `; the broker last said ${cause.reason}: ${cause.message}`;
       return clientError(
@@ -343,7 +353,12 @@ export class Publisher implements AsyncDisposable {
         `not confirmed within ${deliveryTimeoutMs} ms${said}`,
         cause === undefined ? { effect } : { effect, cause },
       );
-    });
+    };
+    const isOld = ({ createdAtMs }: EarlyRecords): boolean => createdAtMs < beforeMs;
+    const old = this.early.filter(isOld);
+    this.early = this.early.filter((records) => !isOld(records));
+    this.failEach(old, errorOf('none', undefined));
+    this.route.expire(beforeMs, errorOf);
   }
 
   private async closeOnce(): Promise<void> {
