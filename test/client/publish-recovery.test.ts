@@ -1,4 +1,6 @@
 // Publishers over connections that are lost and brokers that go away: nothing lost, repeated or out of order.
+import { Server, ServerCredentials } from '@grpc/grpc-js';
+import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { connect, type Client } from '../../client/src/index.ts';
 import { BrokerProcess } from '../support/broker-process.ts';
@@ -136,6 +138,18 @@ describe('a limit of time', () => {
     await publisher.close();
   });
 
+  it('fails what waits for a broker that was never there', async () => {
+    proxy.setAccepting(false);
+    const alone = connect({ server: proxy.address });
+    const publisher = alone.publisher('time', { deliveryTimeoutMs: 100 });
+    const late = { reason: 'DELIVERY_TIMEOUT', effect: 'none' };
+    await expect(publisher.publish({ value: 'a' })).rejects.toMatchObject(late);
+    publisher.send({ value: 'b' });
+    await expect(publisher.flush()).rejects.toMatchObject(late);
+    await alone.close();
+    proxy.setAccepting(true);
+  });
+
   it('of close fails what is left, and says that it may be stored', async () => {
     await applyTopic(broker.server, 'close-late');
     const publisher = client.publisher('close-late', { closeTimeoutMs: 50, batchBytes: 1 });
@@ -147,6 +161,26 @@ describe('a limit of time', () => {
     await publisher.close();
     proxy.setAnswersPass(true);
     await expect(sent).rejects.toMatchObject({ reason: 'CLIENT_CLOSED', effect: 'unknown' });
+  });
+});
+
+describe('a server that does not know the method', () => {
+  it('fails what is handed over, instead of trying for ever', async () => {
+    const server = new Server();
+    const port = await promisify(server.bindAsync.bind(server))(
+      '127.0.0.1:0',
+      ServerCredentials.createInsecure(),
+    );
+    const other = connect({ server: `127.0.0.1:${port}` });
+    const publisher = other.publisher('orders');
+    for (let i = 0; i < 2; i++) {
+      await expect(publisher.publish({ value: 'a' })).rejects.toMatchObject({
+        kind: 'internal',
+        reason: 'UNIMPLEMENTED',
+      });
+    }
+    await other.close();
+    server.forceShutdown();
   });
 });
 
