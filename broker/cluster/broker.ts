@@ -3,8 +3,13 @@
 // Invariants:
 // - A change of the catalog is durable before the shards follow it, and both before the caller has its answer.
 // - Publishing is admitted against the disk here, in one place, for every way of publishing.
-import { parseConsumerName, parsePublisherName, parseSubscriptionName } from '../catalog/names.ts';
-import { parseTopicName, type TopicName } from '../catalog/names.ts';
+import {
+  parseConsumerName,
+  parsePublisherName,
+  parseSubscriptionName,
+  parseTopicName,
+  type TopicName,
+} from '../catalog/names.ts';
 import type { Page, PageRequest } from '../catalog/page.ts';
 import { planApplySubscription, planDeleteSubscription } from '../catalog/subscription-plan.ts';
 import type {

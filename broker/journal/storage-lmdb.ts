@@ -50,14 +50,13 @@ export function lmdbStorage(directory: string, mapBytes: number): JournalStorage
       await syncDirectory(directory);
     },
     async existing() {
-      const names = await readdir(directory).catch(() => [] as string[]);
-      return names.filter((n) => n.endsWith(suffix)).map((n) => n.slice(0, -suffix.length));
+      const names = await unlessMissing(readdir(directory));
+      return (names ?? [])
+        .filter((name) => name.endsWith(suffix))
+        .map((name) => name.slice(0, -suffix.length));
     },
     async readList() {
-      return readFile(join(directory, listName)).catch((cause: NodeJS.ErrnoException) => {
-        if (cause.code === 'ENOENT') return undefined;
-        throw cause;
-      });
+      return unlessMissing(readFile(join(directory, listName)));
     },
     async writeList(bytes) {
       await mkdir(directory, { recursive: true });
@@ -97,10 +96,7 @@ class LmdbGeneration implements GenerationFile {
     }
   }
 
-  read(
-    key: Buffer,
-    allocate: (bytes: number) => Buffer = Buffer.allocUnsafeSlow,
-  ): Buffer | undefined {
+  read(key: Buffer, allocate: (bytes: number) => Buffer = allocateUnpooled): Buffer | undefined {
     // A view of lmdb's own buffer, good until the next read of any store: copied at once.
     const value = this.database.getBinaryFast(key);
     if (value === undefined) return undefined;
@@ -171,6 +167,21 @@ function damaged(file: string, what: string): BrokerError {
     `generation file ${file} ${what}; restore the volume from a backup, the broker does not start without it`,
     { metadata: { file } },
   );
+}
+
+/** Undefined when there is no such file or directory; any other failure is thrown: absence must be certain. */
+async function unlessMissing<T>(reading: Promise<T>): Promise<T | undefined> {
+  try {
+    return await reading;
+  } catch (cause) {
+    if (cause instanceof Error && 'code' in cause && cause.code === 'ENOENT') return undefined;
+    throw cause;
+  }
+}
+
+/** Outside Node's pool: a page that is kept must not hold the pool's slab. */
+function allocateUnpooled(bytes: number): Buffer {
+  return Buffer.allocUnsafeSlow(bytes);
 }
 
 async function syncDirectory(directory: string): Promise<void> {

@@ -80,10 +80,7 @@ export class GrpcServer {
       this.server.addService(serviceDefinition(service), implementation);
     }
     const statuses = Object.fromEntries(services.map(({ typeName }) => [typeName, 'SERVING']));
-    this.health = new HealthImplementation({ '': 'SERVING', ...statuses } as Record<
-      string,
-      'SERVING'
-    >);
+    this.health = new HealthImplementation({ '': 'SERVING', ...statuses });
     this.health.addToServer(this.server);
     new ReflectionService(describedServices()).addToServer(this.server);
   }

@@ -61,7 +61,8 @@ export class HttpServer {
   private async answer(method: string, url: string) {
     const plain = (status: number, body: string) => ({ status, type: 'text/plain', body });
     if (method !== 'GET' && method !== 'HEAD') return plain(405, 'only GET is answered here\n');
-    switch (url.split('?')[0]) {
+    const [path = ''] = url.split('?');
+    switch (path) {
       case '/livez':
       case '/healthz':
         return plain(200, 'ok\n');

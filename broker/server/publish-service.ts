@@ -92,7 +92,7 @@ function append(
           resolve({ partition, baseOffset: BigInt(baseOffset), recordCount });
         });
       } catch (error) {
-        reject(error as Error);
+        reject(error);
       }
     },
   );

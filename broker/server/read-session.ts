@@ -8,7 +8,7 @@ import { create, toBinary } from '@bufbuild/protobuf';
 import type { ServerWritableStream } from '@grpc/grpc-js';
 import type { OpenTopic } from '../cluster/open-topic.ts';
 import { topicNotFound } from '../cluster/open-topic.ts';
-import { BrokerError, toBrokerError } from '../core/errors.ts';
+import { toBrokerError, type BrokerError } from '../core/errors.ts';
 import { limits } from '../core/limits.ts';
 import type { PartitionLog } from '../log/partition-log.ts';
 import type { StoredBatch } from '../log/stored-batch.ts';

@@ -50,7 +50,7 @@ export function positionFromProto(position: Position | undefined): StartPosition
       if (at.value === Edge.EARLIEST) return { kind: 'earliest' };
       if (at.value === Edge.LATEST) return { kind: 'latest' };
       throw new BrokerError('ARGUMENT_INVALID', `there is no edge ${String(at.value)}`);
-    default:
+    case undefined:
       throw new BrokerError(
         'ARGUMENT_INVALID',
         'a position needs one of offset, append_time_ms, edge',

@@ -8,8 +8,13 @@
 // - Damage stops this partition and says so; it is never skipped.
 import { BrokerError } from '../core/errors.ts';
 import type { Timer } from '../core/clock.ts';
-import type { Consumer, PartitionStatus, Settlement, SettlementFailure } from './consumer.ts';
-import type { BlockedReason } from './consumer.ts';
+import type {
+  BlockedReason,
+  Consumer,
+  PartitionStatus,
+  Settlement,
+  SettlementFailure,
+} from './consumer.ts';
 import { dispatchBytesPerTurn, type Dispatcher, type DispatcherContext } from './dispatcher.ts';
 import type { SubscriptionEntry } from './entries.ts';
 import type { OffsetRange } from './offset-range.ts';

@@ -4,8 +4,13 @@
 // - a cumulative ack counts only from the active consumer: an old one may not move the position of the new one;
 // - damage stops this partition and says so; it is never skipped.
 import { BrokerError } from '../core/errors.ts';
-import type { BlockedReason, Consumer, PartitionStatus, Settlement } from './consumer.ts';
-import type { SettlementFailure } from './consumer.ts';
+import type {
+  BlockedReason,
+  Consumer,
+  PartitionStatus,
+  Settlement,
+  SettlementFailure,
+} from './consumer.ts';
 import { dispatchBytesPerTurn, type Dispatcher, type DispatcherContext } from './dispatcher.ts';
 import type { SubscriptionEntry } from './entries.ts';
 import { RunSource } from './run-source.ts';
