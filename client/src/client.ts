@@ -115,15 +115,22 @@ export class Client implements AsyncDisposable {
   }
 
   /**
-   * Closes every publisher, consumer and reader of this client, then the connection. Rejects with the first failure that
-   * nobody was told of.
+   * Closes every publisher, consumer and reader of this client, then the connection. Rejects with the first failure
+   * that nobody was told of.
    */
   async close(): Promise<void> {
-    const closed = await Promise.allSettled([...this.opened].map((part) => part.close()));
-    this.opened.clear();
+    const failures: unknown[] = [];
+    // Again while something was opened meanwhile.
+    while (this.opened.size > 0) {
+      const parts = [...this.opened];
+      const closed = await Promise.allSettled(parts.map((part) => part.close()));
+      for (const part of parts) this.opened.delete(part);
+      for (const outcome of closed) {
+        if (outcome.status === 'rejected') failures.push(outcome.reason);
+      }
+    }
     this.connection.close();
-    const failed = closed.find((outcome) => outcome.status === 'rejected');
-    if (failed !== undefined) throw failed.reason;
+    if (failures.length > 0) throw failures[0];
   }
 
   [Symbol.asyncDispose](): Promise<void> {

@@ -4,13 +4,13 @@ import type { CompressionName } from '../records/compress.ts';
 
 export interface PublisherOptions {
   /**
-   * Stable name, 1 to 128 printable ASCII characters, not beginning with `~`: a process that starts again under it goes
-   * on where the one before stopped, and fences it. Default: a random name that lives as long as the publisher.
+   * Stable name, 1 to 128 printable ASCII characters, not beginning with `~`: a process that starts again under it
+   * goes on where the one before stopped, and fences it. Default: a random name that lives as long as the publisher.
    */
   readonly publisher?: string;
   /**
-   * How long records gather before their batch is sent, ms, 0 to 60,000. Default 0: an idle publisher sends at the end of
-   * the turn of the event loop; while batches are on their way records gather.
+   * How long records gather before their batch is sent, ms, 0 to 60,000. Default 0: an idle publisher sends at the end
+   * of the turn of the event loop; while batches are on their way records gather.
    */
   readonly lingerMs?: number;
   /** A batch is sent when it has this many bytes, 1 to 3 MiB. Default 64 KiB. A larger record goes alone. */
@@ -24,8 +24,8 @@ export interface PublisherOptions {
   /** How long `close()` waits for confirmations, ms. Default 10,000. */
   readonly closeTimeoutMs?: number;
   /**
-   * Called for every batch that failed with records given to `send`, with their number. The first such error is thrown by
-   * the next `flush()` too. It must not throw.
+   * Called for every batch that failed with records given to `send`, with their number. The first such error is thrown
+   * by the next `flush()` too. It must not throw.
    */
   readonly onError?: (error: MillraceError, recordCount: number) => void;
 }
