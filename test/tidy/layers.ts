@@ -83,7 +83,12 @@ export const layerTable: Readonly<Record<Layer, LayerRule>> = {
     ],
     packages: [],
   },
-  cluster: { layers: ['core', 'objects', 'catalog', 'shard', 'wire'], packages: [] },
+  // Streams hold logs and subscriptions by the hand that cluster gives them; forwarding every call through shard would
+  // add a layer that knows nothing.
+  cluster: {
+    layers: ['core', 'objects', 'log', 'subscription', 'catalog', 'shard', 'wire'],
+    packages: [],
+  },
   server: { layers: [...belowServer, 'proto', 'wire'], packages: serverPackages },
   // The files of broker/ itself: main.ts joins ports to adapters, settings.ts says how.
   composition: { layers: [...belowServer, 'server', 'proto', 'wire'], packages: [] },
