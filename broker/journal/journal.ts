@@ -77,6 +77,7 @@ export class Journal {
   private failure: BrokerError | undefined;
   private closed = false;
   private commits = 0;
+  private listWritten: Promise<void> = Promise.resolve();
 
   private constructor(options: JournalOptions, generations: Generation[]) {
     this.options = options;
@@ -372,8 +373,12 @@ export class Journal {
     log.info('began a generation', { shard, generation: file.name });
   }
 
-  private async writeList(): Promise<void> {
-    await this.options.storage.writeList(encodeGenerationList(this.index.names()));
+  /** One after another: a roll and a drop may want it at once, and the older list must not end on top. */
+  private writeList(): Promise<void> {
+    this.listWritten = this.listWritten.then(() =>
+      this.options.storage.writeList(encodeGenerationList(this.index.names())),
+    );
+    return this.listWritten;
   }
 
   private pageInMemory(number: number): CachedPage {

@@ -1,0 +1,16 @@
+// Runs seeds one after another: `node test/simulation/run.ts FIRST_SEED COUNT`. Stops at the first that breaks a rule,
+// with the rule on stdout and exit code 1. In a process of its own so that mutants can be loaded instead of sources.
+import { simulate } from './world.ts';
+
+const [first = '1', count = '100'] = process.argv.slice(2);
+
+for (let seed = Number(first); seed < Number(first) + Number(count); seed++) {
+  const broken = await simulate(seed).catch((error: unknown) => [
+    `stopped: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`,
+  ]);
+  if (broken.length === 0) continue;
+  process.stdout.write(`SEED=${seed}\n${broken.slice(0, 10).join('\n')}\n`);
+  process.exit(1);
+}
+process.stdout.write(`${count} seeds from ${first} on hold\n`);
+process.exit(0);
