@@ -77,6 +77,7 @@ export class Journal {
   private failure: BrokerError | undefined;
   private closed = false;
   private commits = 0;
+  private isDropping = false;
   private listWritten: Promise<void> = Promise.resolve();
 
   private constructor(options: JournalOptions, generations: Generation[]) {
@@ -183,8 +184,9 @@ export class Journal {
     this.checkpointPage = Math.max(this.checkpointPage, beganPage);
   }
 
-  /** Whether replay no longer needs the oldest generation and it is not the only one. */
+  /** Whether replay no longer needs the oldest generation, it is not the only one, and it is not being dropped. */
   mayDropOldest(): boolean {
+    if (this.isDropping) return false;
     const { oldest, newest, count } = this.index;
     // At the next start replay begins where the newest generation's header says.
     return (
@@ -199,6 +201,7 @@ export class Journal {
       oldest !== undefined && this.mayDropOldest(),
       'the oldest generation is still needed for replay',
     );
+    this.isDropping = true;
     const payload = Buffer.alloc(8);
     payload.writeDoubleLE(oldest.header.number, 0);
     await this.write(journalTypes.generationDropped, payload);
@@ -206,6 +209,7 @@ export class Journal {
     await this.writeList();
     await oldest.file.close();
     await this.options.storage.remove(oldest.file.name);
+    this.isDropping = false;
     this.options.log.info('dropped a generation', { generation: oldest.file.name });
   }
 

@@ -57,7 +57,8 @@ export class PartitionLog {
   private readonly epoch: number;
   private readonly onGrown: (log: PartitionLog) => void;
   private readonly listeners = new Set<() => void>();
-  private trimming = false;
+  /** Start as appended to the journal: a checkpoint behind that entry must not say an older one. */
+  private trimmedTo: Offset = 0;
 
   /**
    * `journalOf`: logs are made while their journal still replays. `onGrown` is called for each batch that became
@@ -222,11 +223,10 @@ export class PartitionLog {
 
   /** Moves the start; readers are not told, they find a gap. Durable when it resolves. */
   async trim(startOffset: Offset): Promise<void> {
-    if (startOffset <= this.startOffset || this.trimming) return;
-    this.trimming = true;
+    if (startOffset <= this.trimmedTo) return;
+    this.trimmedTo = startOffset;
     const entry = encodeTrimmed({ partition: this.id, startOffset });
     await this.journal.write(entryTypes.trimmed, entry);
-    this.trimming = false;
     this.startOffset = Math.max(this.startOffset, startOffset);
   }
 
@@ -243,7 +243,7 @@ export class PartitionLog {
   checkpoint(): Buffer {
     return encodePartitionCheckpoint({
       partition: this.id,
-      startOffset: this.startOffset,
+      startOffset: this.trimmedTo,
       nextOffset: this.nextOffset,
       lastAppendTimeMs: this.lastAppendTimeMs,
       publishers: [...this.publishers.all()],
@@ -254,6 +254,7 @@ export class PartitionLog {
 
   restore(checkpoint: PartitionCheckpoint): void {
     this.startOffset = checkpoint.startOffset;
+    this.trimmedTo = checkpoint.startOffset;
     this.nextOffset = checkpoint.nextOffset;
     this.endOffset = checkpoint.nextOffset;
     this.lastAppendTimeMs = checkpoint.lastAppendTimeMs;
@@ -276,6 +277,7 @@ export class PartitionLog {
 
   replayTrimmed(startOffset: Offset): void {
     this.startOffset = Math.max(this.startOffset, startOffset);
+    this.trimmedTo = this.startOffset;
   }
 
   // --- Inside --------------------------------------------------------------------------------------------

@@ -102,28 +102,28 @@ const allDelivered: Checker = (history, final) => {
   return faults;
 };
 
-/**
- * Attempts rise by one from delivery to delivery. A crash may cost the attempt that was under way, and the one before it
- * if its end was not durable yet; never more.
- */
+/** Attempts rise by one from delivery to delivery; a crash may cost those whose end was not durable, no others. */
 const attemptsHold: Checker = (history) => {
-  const attempts = new Map<number, { last: number; crashes: number }>();
+  const last = new Map<number, number>();
+  const durable = new Map<number, number>();
   const faults: string[] = [];
-  let crashes = 0;
+  let isAfterCrash = new Set<number>();
   for (const event of history) {
-    if (event.kind === 'crashed') crashes++;
-    if (event.kind === 'sought') attempts.clear();
+    if (event.kind === 'crashed') isAfterCrash = new Set(last.keys());
+    if (event.kind === 'nack-durable') durable.set(event.offset, event.attempt);
+    if (event.kind === 'sought') {
+      last.clear();
+      durable.clear();
+    }
     if (event.kind !== 'delivered') continue;
     const { offset, attempt } = event;
-    const before = attempts.get(offset) ?? { last: 0, crashes };
-    const fallen = before.last + 1 - attempt;
-    const mayFall = 2 * (crashes - before.crashes);
-    if (fallen > mayFall || fallen < 0) {
-      faults.push(
-        `${offset}: attempt ${attempt} after ${before.last}, ${crashes - before.crashes} crashes`,
-      );
+    const before = last.get(offset) ?? 0;
+    const least = isAfterCrash.has(offset) ? (durable.get(offset) ?? 0) + 1 : before + 1;
+    if (attempt < least || attempt > before + 1) {
+      faults.push(`${offset}: attempt ${attempt} after ${before}, at least ${least} was owed`);
     }
-    attempts.set(offset, { last: attempt, crashes });
+    last.set(offset, attempt);
+    isAfterCrash.delete(offset);
   }
   return faults;
 };

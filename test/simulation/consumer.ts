@@ -4,9 +4,10 @@ import type { Consumer, HandOver } from '../../broker/subscription/consumer.ts';
 import type { Event } from './history.ts';
 import { valueOf } from './one-record-batch.ts';
 
-interface Held {
+export interface Held {
   readonly offset: number;
   readonly lease: number;
+  readonly attempt: number;
 }
 
 const creditRecords = 6;
@@ -37,7 +38,7 @@ export class SimulatedConsumer implements Consumer {
     const { baseOffset: offset, attempt, lease, batch } = records;
     const value = valueOf(batch);
     this.history.push({ kind: 'delivered', offset, value, attempt, epoch: this.epoch });
-    this.held.push({ offset, lease });
+    this.held.push({ offset, lease, attempt });
   }
 
   /** Takes one of the records in hand; without `random` the oldest. */

@@ -13,6 +13,8 @@ export type Event =
     }
   /** A consumer was told: this ack is durable. */
   | { readonly kind: 'ack-confirmed'; readonly offset: number }
+  /** A nack of this delivery is durable. */
+  | { readonly kind: 'nack-durable'; readonly offset: number; readonly attempt: number }
   /** The subscription was moved by us: what is at or above counts as not acked again. */
   | { readonly kind: 'sought'; readonly offset: number }
   /** The process lost power. */

@@ -10,7 +10,7 @@ import type { Subscription } from '../../broker/subscription/subscription.ts';
 import { SimulatedDisk, turn } from '../support/simulated-disk.ts';
 import { VirtualClock } from '../support/virtual-clock.ts';
 import { checkAll } from './checkers.ts';
-import { SimulatedConsumer } from './consumer.ts';
+import { SimulatedConsumer, type Held } from './consumer.ts';
 import type { Event, FinalState } from './history.ts';
 import { valueOf } from './one-record-batch.ts';
 import { SimulatedPublisher } from './publisher.ts';
@@ -156,12 +156,8 @@ class World {
     this.queue.pump();
   }
 
-  private settleOne(
-    consumer: SimulatedConsumer,
-    held: { readonly offset: number; readonly lease: number },
-    verb: 'ack' | 'nack',
-  ): void {
-    const { offset, lease } = held;
+  private settleOne(consumer: SimulatedConsumer, held: Held, verb: 'ack' | 'nack'): void {
+    const { offset, lease, attempt } = held;
     const settlement = {
       firstOffset: offset,
       lastOffset: offset,
@@ -170,11 +166,13 @@ class World {
       delayMs: 0,
     } as const;
     const [failure] = this.queue.settle(consumer, partition, [settlement]);
-    if (verb !== 'ack' || failure !== undefined) return;
+    if (failure !== undefined) return;
     const { seekCount } = this;
     void this.open.journal.barrier().then(() => {
       // A seek since then has the last word, whatever the order of the answers.
-      if (seekCount === this.seekCount) this.history.push({ kind: 'ack-confirmed', offset });
+      if (seekCount !== this.seekCount) return;
+      if (verb === 'ack') this.history.push({ kind: 'ack-confirmed', offset });
+      else this.history.push({ kind: 'nack-durable', offset, attempt });
     });
   }
 

@@ -29,27 +29,30 @@ export class SimulatedDisk {
     this.power++;
   }
 
+  /** For one process: what it still does after a crash reaches nothing. */
   storage(): JournalStorage {
+    const { power } = this;
+    const settle = (apply: () => unknown): Promise<void> => this.settle(power, apply);
     return {
       create: async (name) => {
-        await this.settle(() => this.files.set(name, new Map()));
-        return this.file(name);
+        await settle(() => this.files.set(name, new Map()));
+        return this.file(name, settle);
       },
       open: async (name) => {
         if (!this.files.has(name)) throw new Error(`no file ${name}`);
-        return this.file(name);
+        return this.file(name, settle);
       },
-      remove: (name) => this.settle(() => this.files.delete(name)),
+      remove: (name) => settle(() => this.files.delete(name)),
       existing: async () => [...this.files.keys()],
       readList: async () => this.list,
       writeList: (bytes) => {
         const copy = Buffer.from(bytes);
-        return this.settle(() => (this.list = copy));
+        return settle(() => (this.list = copy));
       },
     };
   }
 
-  private file(name: string): GenerationFile {
+  private file(name: string, settle: (apply: () => unknown) => Promise<void>): GenerationFile {
     const rowsOf = (): Rows => this.files.get(name) ?? new Map<string, Buffer>();
     return {
       name,
@@ -57,7 +60,7 @@ export class SimulatedDisk {
         const copies = rows.map(
           ({ key, value }) => [key.toString('hex'), Buffer.from(value)] as const,
         );
-        return this.settle(() => {
+        return settle(() => {
           for (const [key, value] of copies) this.files.get(name)?.set(key, value);
         });
       },
@@ -65,7 +68,7 @@ export class SimulatedDisk {
         const value = rowsOf().get(key.toString('hex'));
         return value === undefined ? undefined : Buffer.from(value);
       },
-      prefetch: () => this.settle(() => {}),
+      prefetch: () => settle(() => {}),
       numbers: (kind) =>
         [...rowsOf().keys()]
           .map((key) => Buffer.from(key, 'hex'))
@@ -78,8 +81,8 @@ export class SimulatedDisk {
   }
 
   /** Resolves some turns later, after `apply`; never, when the power was lost meanwhile. */
-  private async settle(apply: () => unknown): Promise<void> {
-    const { power } = this;
+  private async settle(power: number, apply: () => unknown): Promise<void> {
+    if (power !== this.power) await new Promise<never>(() => {});
     const write = { apply };
     this.pending.add(write);
     const turns = 1 + Math.floor(this.random.next() * 4);
