@@ -72,6 +72,8 @@ export const limits = {
   // --- Delivery ----------------------------------------------------------------------------------------
   /** A frame to a client holds one batch or at most this much. */
   deliveryFrameBytes: 256 * KiB,
+  /** The same for consumers, of which there are many: a stalled one costs about two frames. */
+  consumeFrameBytes: 128 * KiB,
   /** Bytes handed to HTTP/2 for one stream and not yet taken by the socket (hold back). */
   streamOutputBytesMax: 1 * MiB,
   /** Records in flight or waiting for retry, per subscription and partition (hold back fresh records). */

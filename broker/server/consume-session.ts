@@ -76,7 +76,7 @@ export class ConsumeSession implements Consumer {
     this.call = call;
     this.broker = broker;
     this.number = broker.nextConsumerNumber();
-    boundStreamBuffers(call);
+    boundStreamBuffers(call, 1);
     call.on('data', (frame: Buffer) => this.receive(frame));
     call.on('end', () => {
       this.end();
@@ -104,7 +104,7 @@ export class ConsumeSession implements Consumer {
       this.flush();
     }
     writeDelivery(this.output(records.batch.length + 128), records);
-    if ((this.frame?.length ?? 0) >= limits.deliveryFrameBytes) this.flush();
+    if ((this.frame?.length ?? 0) >= limits.consumeFrameBytes) this.flush();
   }
 
   gap(partition: number, firstOffset: number, lastOffset: number): void {
@@ -202,6 +202,10 @@ export class ConsumeSession implements Consumer {
   }
 
   private handle(frame: ConsumeFrame): void {
+    if (frame.acks.some(({ verb }) => verb === AckVerb.RETURN)) {
+      this.records = Math.min(this.records, 0);
+      this.bytes = Math.min(this.bytes, 0);
+    }
     this.records = Math.min(this.records + frame.creditRecords, creditMax);
     this.bytes = Math.min(this.bytes + frame.creditBytes, creditMax);
     const failures = this.settle(frame.acks);

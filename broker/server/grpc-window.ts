@@ -39,13 +39,13 @@ export function watchSessions(server: Server, onSession: (session: ServerHttp2Se
 }
 
 /**
- * Lets a stream buffer one request message and two responses instead of sixteen of each: a stalled stream then costs
+ * Lets a stream buffer one request message and one or two responses instead of sixteen of each: a stalled stream then costs
  * its window and a few messages, however large messages are.
  */
-export function boundStreamBuffers(call: Duplex | Writable): void {
+export function boundStreamBuffers(call: Duplex | Writable, responses = 2): void {
   const { _readableState, _writableState } = call as unknown as StreamInside;
   if (_writableState === undefined) throw moved('_writableState');
-  _writableState.highWaterMark = 2;
+  _writableState.highWaterMark = responses;
   if (_readableState !== undefined) _readableState.highWaterMark = 1;
 }
 

@@ -60,5 +60,5 @@ function stopRequested(): Promise<void> {
 function tuneRuntime(): void {
   process.env['UV_THREADPOOL_SIZE'] ??= String(threadPoolSize);
   setFlagsFromString('--external-memory-accounted-in-global-limit');
-  setFlagsFromString('--external-memory-max-growing-factor=3');
+  setFlagsFromString('--external-memory-max-growing-factor=2');
 }

@@ -37,9 +37,9 @@ describe('the README', () => {
     for (const line of await tour()) {
       // Only the paths of this machine differ: no network, and no files left in /tmp.
       const command = line
+        .replaceAll('/tmp/', `${directory}/`)
         .replace('npx millrace', `${process.execPath} cli/main.ts`)
-        .replace('node_modules/.bin/node', process.execPath)
-        .replaceAll('/tmp/', `${directory}/`);
+        .replace('node_modules/.bin/node', process.execPath);
       const env = { ...process.env, MILLRACE_SERVER: broker.server };
       const { stdout } = await run('bash', ['-c', `set -o pipefail; ${command}`], {
         cwd: root,

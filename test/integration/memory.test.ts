@@ -11,7 +11,7 @@ import { BrokerProcess } from '../support/broker-process.ts';
 import { itNeeding } from '../support/needs.ts';
 
 /** As docs/operations.md states it: anonymous memory; mapped journal files are the page cache's. */
-const ceilingMiB = 640;
+const ceilingMiB = 1024;
 const backlogBytes = 1024 ** 3;
 const idleConnections = 1_000;
 const stalledConsumers = 200;

@@ -32,6 +32,12 @@ export class SimulatedPublisher {
     this.send(log, this.lastNumber, nowMs);
   }
 
+  /** Sends again what it has no answer for, as a client does whose connection was cut. */
+  repeat(log: PartitionLog, nowMs: number): void {
+    if (!this.isOpen) return;
+    for (const number of this.unanswered) this.send(log, number, nowMs);
+  }
+
   /** The broker is gone: whether the unanswered ones were stored is not known. */
   lost(): void {
     this.isOpen = false;

@@ -4,7 +4,16 @@ import { simulate } from './world.ts';
 
 const [first = '1', count = '100'] = process.argv.slice(2);
 
+let running = Number(first);
+
+// A rule that the code itself asserts, broken in a callback that nobody awaits.
+process.on('uncaughtException', (error) => {
+  process.stdout.write(`SEED=${running}\nstopped: ${error.stack ?? error.message}\n`);
+  process.exit(1);
+});
+
 for (let seed = Number(first); seed < Number(first) + Number(count); seed++) {
+  running = seed;
   const broken = await simulate(seed).catch((error: unknown) => [
     `stopped: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`,
   ]);

@@ -116,7 +116,8 @@ class World {
   private async step(): Promise<void> {
     const { random } = this;
     const draw = random.next();
-    if (draw < 0.4) this.publisher().publish(this.log, this.clock.wallMs());
+    if (draw < 0.38) this.publisher().publish(this.log, this.clock.wallMs());
+    else if (draw < 0.4) this.publisher().repeat(this.log, this.clock.wallMs());
     else if (draw < 0.47) this.attach();
     else if (draw < 0.5) this.detach();
     else if (draw < 0.75) this.settle();
