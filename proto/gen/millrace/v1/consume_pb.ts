@@ -400,7 +400,8 @@ export const AckVerb = {
   EXTEND: 3,
 
   /**
-   * Never handed to the application: ready again at once, the attempt does not count.
+   * Never handed to the application: ready again at once, the attempt does not count. Takes back all credit that
+   * was given before this message: who gives records back would otherwise be sent the same ones again.
    *
    * @generated from enum value: ACK_VERB_RETURN = 4;
    */
