@@ -7,8 +7,14 @@ import { getCluster, type Cluster } from './admin/cluster.ts';
 import { Subscriptions } from './admin/subscriptions.ts';
 import { Topics } from './admin/topics.ts';
 import { Connection } from './connection.ts';
-import { Consumer, type ConsumerOptions } from './consume/consumer.ts';
-import { Consumption, type ConsumeOptions, type Handler } from './consume/consumption.ts';
+import { Consumer } from './consume/consumer.ts';
+import {
+  concurrencyOf,
+  Consumption,
+  type ConsumeOptions,
+  type Handler,
+} from './consume/consumption.ts';
+import type { ConsumerOptions } from './consume/options.ts';
 import type { PublisherOptions } from './publish/options.ts';
 import { Publisher } from './publish/publisher.ts';
 import { PublishStream } from './publish/publish-stream.ts';
@@ -88,25 +94,38 @@ export class Client implements AsyncDisposable {
    * ```
    */
   consumer(topic: string, subscription: string, options: ConsumerOptions = {}): Consumer {
-    const consumer = new Consumer(this.connection, topic, subscription, options, (closed) =>
-      this.forget(closed),
-    );
+    const { connection } = this;
+    const forget = (closed: Consumer): void => this.forget(closed);
+    const consumer = new Consumer(connection, topic, subscription, options, 'handed out', forget);
     this.opened.add(consumer);
     return consumer;
   }
 
-  /** Consumes a subscription with a handler: ack when it resolves, nack when it rejects. */
+  /**
+   * Consumes a subscription with a handler: ack when it resolves, nack when it rejects. Streams are handled in order,
+   * one record at a time per partition; a failed record is tried again before any behind it. Throws ARGUMENT_INVALID.
+   */
   consume(
     topic: string,
     subscription: string,
     handler: Handler,
     options: ConsumeOptions = {},
   ): Consumption {
-    const { concurrency = 16 } = options;
     // Records that wait here while others could work on them help nobody: a few rounds ahead are enough.
-    const prefetchRecords = options.prefetchRecords ?? Math.max(concurrency * 4, 16);
-    const consumer = this.consumer(topic, subscription, { ...options, prefetchRecords });
-    return new Consumption(consumer, handler, options);
+    const prefetchRecords = options.prefetchRecords ?? Math.max(concurrencyOf(options) * 4, 16);
+    const consumer = new Consumer(
+      this.connection,
+      topic,
+      subscription,
+      { ...options, prefetchRecords },
+      'settled',
+      () => {},
+    );
+    const consumption = new Consumption(consumer, handler, options, (closed) =>
+      this.forget(closed),
+    );
+    this.opened.add(consumption);
+    return consumption;
   }
 
   /** What answers at this address. */

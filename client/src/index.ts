@@ -22,7 +22,7 @@ export type {
   TopicSpecPatch,
 } from './admin/topics.ts';
 export { connect, type Client, type ConnectOptions } from './client.ts';
-export type { Consumer, ConsumerOptions } from './consume/consumer.ts';
+export type { Consumer } from './consume/consumer.ts';
 export {
   NackError,
   type Consumption,
@@ -30,6 +30,7 @@ export {
   type Handler,
 } from './consume/consumption.ts';
 export type { Message, NackOptions } from './consume/message.ts';
+export type { ConsumerOptions } from './consume/options.ts';
 export { MillraceError, type ErrorEffect, type ErrorKind } from './errors.ts';
 export type { PublisherOptions } from './publish/options.ts';
 export type { GapRange, PositionLike } from './positions.ts';

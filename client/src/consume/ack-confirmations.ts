@@ -1,16 +1,31 @@
 // Acks that somebody waits for: sent with a confirm id, sent again after a reconnect, until the broker says durable.
+//
+// Invariants:
+// - Everybody who waits is told once.
+// - Acks of a frame are joined into ranges; a range that failed fails everybody whose ack is in it.
 import type { MillraceError } from '../errors.ts';
 import type { AckRangeFields } from '../wire/deliveries.ts';
+import { AckGathererState } from './ack-gatherer-state.ts';
+
+export interface AckToConfirm {
+  readonly partition: number;
+  readonly offset: number;
+  readonly verb: number;
+  readonly lease: number;
+  /** Streams: everything up to the offset. */
+  readonly isCumulative: boolean;
+}
 
 export interface FailedAck {
   readonly partition: number;
+  readonly firstOffset: number;
   readonly lastOffset: number;
   readonly error: MillraceError | undefined;
 }
 
 interface Waiter {
   /** Undefined: waits for everything that was sent before. */
-  readonly ack: AckRangeFields | undefined;
+  readonly ack: AckToConfirm | undefined;
   resolve(): void;
   reject(error: MillraceError): void;
 }
@@ -24,16 +39,20 @@ export class AckConfirmations {
     return this.unsent.length > 0;
   }
 
-  wait(ack: AckRangeFields): Promise<void> {
+  /** Somebody waits. */
+  get isOwed(): boolean {
+    return this.unsent.length > 0 || this.sent.size > 0;
+  }
+
+  wait(ack: AckToConfirm): Promise<void> {
     return new Promise((resolve, reject) => this.unsent.push({ ack, resolve, reject }));
   }
 
-  /** Resolves, or rejects, when everything settled so far is. */
+  /** Resolves when everything sent so far, and with the next frame, is durable, or never will be. */
   flush(): Promise<void> {
-    const flushed = new Promise<void>((resolve) => {
+    return new Promise((resolve) => {
       this.unsent.push({ ack: undefined, resolve, reject: () => resolve() });
     });
-    return flushed;
   }
 
   /** What the next frame carries; an id of 0 when nobody waits. */
@@ -41,19 +60,22 @@ export class AckConfirmations {
     if (this.unsent.length === 0) return { confirmId: 0, acks: [] };
     const confirmId = ++this.lastId;
     this.sent.set(confirmId, this.unsent);
-    const acks = this.unsent.flatMap(({ ack }) => (ack === undefined ? [] : [ack]));
+    const gathered = new AckGathererState();
+    for (const { ack } of this.unsent) {
+      if (ack === undefined) continue;
+      const { partition, offset, verb, lease, isCumulative } = ack;
+      if (isCumulative) gathered.addCumulative(partition, offset, verb);
+      else gathered.add(partition, offset, verb, lease, 0);
+    }
     this.unsent = [];
-    return { confirmId, acks };
+    return { confirmId, acks: gathered.take() };
   }
 
   confirmed(confirmId: number, failures: readonly FailedAck[]): void {
     const waiters = this.sent.get(confirmId) ?? [];
     this.sent.delete(confirmId);
     for (const waiter of waiters) {
-      const failure = failures.find(
-        ({ partition, lastOffset }) =>
-          partition === waiter.ack?.partition && lastOffset === waiter.ack.lastOffset,
-      );
+      const failure = failures.find((failed) => concerns(failed, waiter.ack));
       if (failure?.error === undefined) waiter.resolve();
       else waiter.reject(failure.error);
     }
@@ -70,4 +92,12 @@ export class AckConfirmations {
     this.sendAgain();
     for (const waiter of this.unsent.splice(0)) waiter.reject(error);
   }
+}
+
+function concerns(failed: FailedAck, ack: AckToConfirm | undefined): boolean {
+  return (
+    ack?.partition === failed.partition &&
+    ack.offset >= failed.firstOffset &&
+    ack.offset <= failed.lastOffset
+  );
 }

@@ -2,7 +2,8 @@
 //
 // Invariants:
 // - A range holds offsets of one partition, one lease, one verb and one delay only, in one piece.
-// - Nothing that was added is lost: `take` gives all of it, once.
+// - Nothing that was added is lost: `take` gives all of it, once. Only what a lost connection made meaningless goes.
+import { AckVerb } from '../../../proto/gen/millrace/v1/consume_pb.ts';
 import type { AckRangeFields } from '../wire/deliveries.ts';
 
 interface OpenRange {
@@ -68,6 +69,14 @@ export class AckGathererState {
       return;
     }
     this.addRange(partition, 0, lastOffset, verb, 0, 0);
+  }
+
+  /** The connection is lost, and every lease with it: acks still count, what only a holder may say does not. */
+  dropLeases(): void {
+    this.ranges = this.ranges.filter(
+      ({ verb }) => verb === AckVerb.ACK || verb === AckVerb.CUMULATIVE,
+    );
+    this.open.clear();
   }
 
   take(): readonly AckRangeFields[] {

@@ -1,58 +1,53 @@
-// A delivery while the consumer has it: which of its records were handed out, which are settled, whether its lease is
-// still held.
+// A delivery while the consumer has it: which of its records were handed out, which are settled.
 //
-//   held ──every record settled──▶ settled;   held ──deadline, seek, lost connection──▶ lost
+//   held ──every record settled──▶ settled;   held ──deadline, seek, other consumer, lost connection──▶ lost
+//
+// Invariant: a compressed batch is opened when its first record is handed out, so that what only waits takes no more
+// memory than it took on the way.
 import { BatchWalker, deliveredRange, type WalkedRecord } from '../records/delivered-batch.ts';
 import type { DeliveryFields } from '../wire/deliveries.ts';
 
 export class HeldDelivery {
   readonly fields: DeliveryFields;
-  readonly recordCount: number;
+  /** Records to hand out; fewer once the rest was given back. */
+  recordCount: number;
+  readonly firstOffset: number;
   readonly lastOffset: number;
-  /** Number of the connection that brought it; its credit belongs to that one. */
-  readonly connection: number;
+  /** Its records may not be handed out any more, and count for nothing. */
   isLost = false;
-  private readonly walker: BatchWalker;
+  /** Streams: the position was moved; an ack of what was delivered before would move it back. */
+  isVoid = false;
+  /** The application asked for so much time; monotonic. */
+  extendedUntilMs = 0;
+  handedOut = 0;
+  settled = 0;
+  private walker: BatchWalker | undefined;
   private nextToHandOut: number;
-  private handedOut = 0;
-  private settled = 0;
 
-  /** Throws BATCH_DAMAGED. */
-  constructor(fields: DeliveryFields, connection: number) {
+  constructor(fields: DeliveryFields) {
     const { first, last, count } = deliveredRange(fields);
     this.fields = fields;
     this.recordCount = count;
+    this.firstOffset = first;
     this.lastOffset = last;
-    this.connection = connection;
     this.nextToHandOut = first;
-    this.walker = new BatchWalker(fields);
-  }
-
-  /** Offset of the first record that the application does not have yet. */
-  get firstUnhanded(): number {
-    return this.nextToHandOut;
   }
 
   get hasUnhanded(): boolean {
     return this.handedOut < this.recordCount;
   }
 
-  /** Records that are neither settled nor still to be handed out. */
-  get inHandCount(): number {
-    return this.handedOut - this.settled;
+  /** Offset from which on the application was given nothing. */
+  get firstUnhanded(): number {
+    return this.nextToHandOut;
   }
 
-  handOut(): WalkedRecord | undefined {
+  /** The next record. Throws BATCH_DAMAGED. */
+  handOut(): WalkedRecord {
+    this.walker ??= new BatchWalker(this.fields);
     const walked = this.walker.next();
-    if (walked === undefined) return undefined;
     this.handedOut++;
     this.nextToHandOut = walked.offset + 1;
     return walked;
-  }
-
-  /** One record is done with; true when it was the last. */
-  settle(): boolean {
-    this.settled++;
-    return this.settled === this.recordCount;
   }
 }

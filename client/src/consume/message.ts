@@ -1,39 +1,59 @@
 // A record that a consumer was handed, with what can be said of it.
-import type { RecordView } from '../records/decode-batch.ts';
 import { DeliveredRecord } from '../records/delivered-record.ts';
+import type { ReceivedRecord } from '../records/record.ts';
+import type { HandedOut } from './delivery-table-state.ts';
 import type { HeldDelivery } from './held-delivery.ts';
+import { checkedDurationMs } from './options.ts';
 
-/** Takes what is said of a message. */
-export interface Settler {
-  ack(message: Message): void;
-  ackConfirmed(message: Message): Promise<void>;
-  nack(message: Message, delayMs: number): void;
-  extend(message: Message, durationMs: number): void;
+/** A delivered record. The first of `ack`, `ackConfirmed` and `nack` counts. */
+export interface Message extends ReceivedRecord {
+  /** Number of this delivery, from 1; 0 for streams. */
+  readonly attempt: number;
+
+  /** Done. Streams: this record and everything before it in its partition. Sent within milliseconds. */
+  ack(): void;
+
+  /**
+   * Like `ack`; resolves when the ack is durable, over lost connections too. Rejects with CLIENT_CLOSED when the
+   * consumer is closed before, LEASE_LOST or ACK_INVALID when the record will be delivered again nevertheless.
+   */
+  ackConfirmed(): Promise<void>;
+
+  /** Failed: to be delivered again, to any consumer. Queues only; streams throw ARGUMENT_INVALID. */
+  nack(options?: NackOptions): void;
+
+  /**
+   * Still working: moves the deadline of this record's delivery to so many ms from now, at most 12 h. Default: the
+   * subscription's ack deadline. Streams have none: nothing happens. Throws ARGUMENT_INVALID.
+   */
+  extend(durationMs?: number): void;
 }
 
 export interface NackOptions {
-  /** Not delivered again before, at most 12 h. Default: the subscription's back-off. */
+  /** Not delivered again before so many ms, at most 12 h. Default: the subscription's back-off. */
   readonly delayMs?: number;
 }
 
-export class Message extends DeliveredRecord {
+/** Takes what is said of a message. */
+export interface Settler {
+  ack(message: HeldMessage): void;
+  /** `isFirst`: nothing was said of it before. */
+  ackConfirmed(message: HeldMessage, isFirst: boolean): Promise<void>;
+  nack(message: HeldMessage, delayMs: number): void;
+  extend(message: HeldMessage, durationMs: number): void;
+}
+
+export class HeldMessage extends DeliveredRecord implements Message {
   readonly held: HeldDelivery;
   private readonly settler: Settler;
-  private settledAs: 'ack' | 'nack' | undefined;
+  private isSettled = false;
 
-  constructor(
-    topic: string,
-    held: HeldDelivery,
-    offset: number,
-    record: RecordView,
-    settler: Settler,
-  ) {
-    super(topic, held.fields, offset, record);
-    this.held = held;
+  constructor(topic: string, { delivery, walked }: HandedOut, settler: Settler) {
+    super(topic, delivery.fields, walked.offset, walked.record);
+    this.held = delivery;
     this.settler = settler;
   }
 
-  /** Number of this delivery, from 1; 0 for streams. */
   get attempt(): number {
     return this.delivery.attempt;
   }
@@ -42,31 +62,26 @@ export class Message extends DeliveredRecord {
     return this.delivery.lease;
   }
 
-  /** Done. Streams: this record and everything before it in its partition. Sent within milliseconds. */
   ack(): void {
-    if (this.settledAs !== undefined) return;
-    this.settledAs = 'ack';
+    if (this.isSettled) return;
+    this.isSettled = true;
     this.settler.ack(this);
   }
 
-  /** Like `ack`; resolves when the ack is durable, over reconnects too. Rejects when the consumer is closed before. */
   ackConfirmed(): Promise<void> {
-    if (this.settledAs === undefined) {
-      this.settledAs = 'ack';
-      this.settler.ack(this);
-    }
-    return this.settler.ackConfirmed(this);
+    const isFirst = !this.isSettled;
+    this.isSettled = true;
+    return this.settler.ackConfirmed(this, isFirst);
   }
 
-  /** Failed: to be delivered again, to any consumer. Queues only; streams throw ARGUMENT_INVALID. */
   nack(options: NackOptions = {}): void {
-    if (this.settledAs !== undefined) return;
-    this.settler.nack(this, options.delayMs ?? 0);
-    this.settledAs = 'nack';
+    if (this.isSettled) return;
+    this.settler.nack(this, checkedDurationMs('delayMs', options.delayMs ?? 0));
+    this.isSettled = true;
   }
 
-  /** Still working: moves the deadline of this record's delivery to so long from now. Default: the ack deadline. */
   extend(durationMs = 0): void {
-    if (this.settledAs === undefined) this.settler.extend(this, durationMs);
+    const checked = checkedDurationMs('durationMs', durationMs);
+    if (!this.isSettled) this.settler.extend(this, checked);
   }
 }

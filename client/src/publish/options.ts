@@ -1,5 +1,6 @@
 // What a publisher can be told, and what it does when it is not told.
-import { clientError, type MillraceError } from '../errors.ts';
+import { numberWithin } from '../checked-number.ts';
+import type { MillraceError } from '../errors.ts';
 import type { CompressionName } from '../records/compress.ts';
 
 export interface PublisherOptions {
@@ -53,24 +54,24 @@ export const publishLimits = {
 /** The options with defaults for what is absent. Throws ARGUMENT_INVALID. */
 export function publisherSettings(options: PublisherOptions): PublisherSettings {
   return {
-    lingerMs: within('lingerMs', options.lingerMs ?? 0, 0, 60_000),
-    batchBytes: within('batchBytes', options.batchBytes ?? 64 * KiB, 1, 3 * MiB),
-    windowBytes: within('windowBytes', options.windowBytes ?? 8 * MiB, 1, 64 * MiB),
+    lingerMs: numberWithin('lingerMs', options.lingerMs ?? 0, 0, 60_000),
+    batchBytes: numberWithin('batchBytes', options.batchBytes ?? 64 * KiB, 1, 3 * MiB),
+    windowBytes: numberWithin('windowBytes', options.windowBytes ?? 8 * MiB, 1, 64 * MiB),
     compression: options.compression ?? 'none',
-    deliveryTimeoutMs: within(
+    deliveryTimeoutMs: numberWithin(
       'deliveryTimeoutMs',
       options.deliveryTimeoutMs ?? Infinity,
       1,
       Infinity,
     ),
-    closeTimeoutMs: within('closeTimeoutMs', options.closeTimeoutMs ?? 10_000, 0, 2 ** 31 - 1),
+    closeTimeoutMs: numberWithin(
+      'closeTimeoutMs',
+      options.closeTimeoutMs ?? 10_000,
+      0,
+      2 ** 31 - 1,
+    ),
     onError: options.onError ?? ignore,
   };
-}
-
-function within(name: string, value: number, min: number, max: number): number {
-  if (value >= min && value <= max) return value;
-  throw clientError('ARGUMENT_INVALID', `${name} is a number from ${min} to ${max}, not ${value}`);
 }
 
 function ignore(): void {

@@ -14,7 +14,7 @@ export class ReceivedBatch {
   readonly recordCount: number;
   private readonly delivery: DeliveryFields;
 
-  /** Throws CORRUPT_BATCH. */
+  /** Throws BATCH_DAMAGED. */
   constructor(topic: string, delivery: DeliveryFields) {
     const { first, last, count } = deliveredRange(delivery);
     this.topic = topic;
@@ -36,10 +36,12 @@ export class ReceivedBatch {
     return this.delivery.batch;
   }
 
+  /** Throws BATCH_DAMAGED. */
   *records(): Generator<ReceivedRecord> {
     const walker = new BatchWalker(this.delivery);
-    for (let walked = walker.next(); walked !== undefined; walked = walker.next()) {
-      yield new DeliveredRecord(this.topic, this.delivery, walked.offset, walked.record);
+    for (let i = 0; i < this.recordCount; i++) {
+      const { offset, record } = walker.next();
+      yield new DeliveredRecord(this.topic, this.delivery, offset, record);
     }
   }
 }

@@ -4,7 +4,7 @@ import { promisify } from 'node:util';
 import { murmur3 } from '../../../proto/wire/murmur3.ts';
 import { WireError, WireReader, wireBytes, wireVarint } from '../../../proto/wire/reader.ts';
 import { WireWriter } from '../../../proto/wire/writer.ts';
-import { clientError } from '../errors.ts';
+import { clientError, type MillraceError } from '../errors.ts';
 import { headroomBytes, type BatchBody } from '../wire/append-frame.ts';
 
 export type CompressionName = 'none' | 'gzip' | 'zstd';
@@ -38,28 +38,72 @@ export async function compressBatch(
 
 /** The plain form of a batch; what is plain already comes back as it is. Throws BATCH_DAMAGED. */
 export function openBatch(batch: Buffer): Buffer {
-  if (batch[0] === recordsTag) return batch;
+  if (isPlain(batch)) return batch;
   try {
-    let compression = 0;
-    let bytes: Uint8Array | undefined;
-    let openedBytes = 0;
-    const reader = new WireReader(batch);
-    while (!reader.done) {
-      const tag = reader.tag();
-      if (tag === ((2 << 3) | wireVarint)) compression = reader.uint32();
-      else if (tag === ((3 << 3) | wireBytes)) bytes = reader.view();
-      else if (tag === ((5 << 3) | wireVarint)) openedBytes = reader.uint32();
-      else reader.skip(tag & 7);
-    }
-    if (bytes === undefined) throw new WireError('a compressed batch without bytes');
+    const { compression, bytes, openedBytes } = readCompressed(batch);
+    // The stated size bounds what opening may take: a few bytes can hold gigabytes.
     const options = { maxOutputLength: Math.max(openedBytes, 1) };
-    if (compression === numbers.gzip) return gunzipSync(bytes, options);
-    if (compression === numbers.zstd) return zstdDecompressSync(bytes, options);
-    throw new WireError(`unknown compression ${compression}`);
+    const plain =
+      compression === 'gzip' ? gunzipSync(bytes, options) : zstdDecompressSync(bytes, options);
+    if (plain.length === openedBytes) return plain;
+    throw new WireError(`it has ${plain.length} bytes and states ${openedBytes}`);
   } catch (cause) {
-    const text = cause instanceof Error ? cause.message : String(cause);
-    throw clientError('BATCH_DAMAGED', `a compressed batch cannot be opened: ${text}`, { cause });
+    throw notOpened(cause);
   }
+}
+
+/** Records of a batch; a compressed one says how many. Throws BATCH_DAMAGED. */
+export function statedRecordCount(batch: Buffer): number {
+  try {
+    if (!isPlain(batch)) return readCompressed(batch).recordCount;
+    const reader = new WireReader(batch);
+    let count = 0;
+    for (; !reader.done; count++) {
+      reader.tag();
+      reader.position = reader.delimited();
+    }
+    return count;
+  } catch (cause) {
+    throw notOpened(cause);
+  }
+}
+
+interface CompressedBatch {
+  readonly compression: 'gzip' | 'zstd';
+  readonly bytes: Uint8Array;
+  readonly recordCount: number;
+  readonly openedBytes: number;
+}
+
+function isPlain(batch: Buffer): boolean {
+  return batch[0] === recordsTag;
+}
+
+function readCompressed(batch: Buffer): CompressedBatch {
+  let number = 0;
+  let bytes: Uint8Array | undefined;
+  let recordCount = 0;
+  let openedBytes = 0;
+  const reader = new WireReader(batch);
+  while (!reader.done) {
+    const tag = reader.tag();
+    if (tag === ((2 << 3) | wireVarint)) number = reader.uint32();
+    else if (tag === ((3 << 3) | wireBytes)) bytes = reader.view();
+    else if (tag === ((4 << 3) | wireVarint)) recordCount = reader.uint32();
+    else if (tag === ((5 << 3) | wireVarint)) openedBytes = reader.uint32();
+    else reader.skip(tag & 7);
+  }
+  if (bytes === undefined) throw new WireError('there are no compressed bytes');
+  if (number !== numbers.gzip && number !== numbers.zstd) {
+    throw new WireError(`compression ${number} is not known to this client`);
+  }
+  const compression = number === numbers.gzip ? 'gzip' : 'zstd';
+  return { compression, bytes, recordCount, openedBytes };
+}
+
+function notOpened(cause: unknown): MillraceError {
+  const text = cause instanceof Error ? cause.message : String(cause);
+  return clientError('BATCH_DAMAGED', `a delivered batch cannot be opened: ${text}`, { cause });
 }
 
 /** murmur3-32 of every record's key; undefined when none has one. */

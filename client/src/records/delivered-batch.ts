@@ -1,8 +1,9 @@
 // The records of one delivery, walked once and in order: plain or compressed, all of them or only the selected ones.
-import { WireReader } from '../../../proto/wire/reader.ts';
+import { WireError, WireReader } from '../../../proto/wire/reader.ts';
+import { clientError, type MillraceError } from '../errors.ts';
 import type { DeliveryFields } from '../wire/deliveries.ts';
-import { openBatch } from './compress.ts';
-import { RecordView } from './decode-batch.ts';
+import { openBatch, statedRecordCount } from './compress.ts';
+import { RecordView } from './record-view.ts';
 
 export interface WalkedRecord {
   readonly offset: number;
@@ -18,7 +19,7 @@ export class BatchWalker {
   private pair = 0;
   private index = 0;
 
-  /** Throws CORRUPT_BATCH. */
+  /** Throws BATCH_DAMAGED. */
   constructor({ batch, baseOffset, selected }: DeliveryFields) {
     this.plain = openBatch(batch);
     this.reader = new WireReader(this.plain);
@@ -26,8 +27,16 @@ export class BatchWalker {
     this.selected = selected.length > 0 ? selected : undefined;
   }
 
-  /** The next record, or undefined after the last one. */
-  next(): WalkedRecord | undefined {
+  /** The next record; to be called as often as the delivery has records. Throws BATCH_DAMAGED. */
+  next(): WalkedRecord {
+    try {
+      return this.walk();
+    } catch (error) {
+      throw error instanceof WireError ? damaged(error.message, error) : error;
+    }
+  }
+
+  private walk(): WalkedRecord {
     const { reader } = this;
     while (!reader.done) {
       reader.tag();
@@ -41,7 +50,7 @@ export class BatchWalker {
         record: new RecordView(this.plain, start, end),
       };
     }
-    return undefined;
+    throw damaged(`it has ${this.index} records, fewer than were to be delivered`);
   }
 
   private isSelected(index: number): boolean {
@@ -60,22 +69,25 @@ export interface DeliveredRange {
   readonly count: number;
 }
 
-/** Counts without decoding records. Throws CORRUPT_BATCH. */
-export function deliveredRange(delivery: DeliveryFields): DeliveredRange {
-  const { baseOffset, selected } = delivery;
-  if (selected.length > 0) {
-    let count = 0;
-    for (let i = 0; i < selected.length; i += 2) {
-      count += (selected[i + 1] as number) - (selected[i] as number) + 1;
-    }
-    const last = selected.at(-1) ?? 0;
-    return { first: baseOffset + (selected[0] ?? 0), last: baseOffset + last, count };
+/** Counts without decoding records, and without opening a compressed batch. Throws BATCH_DAMAGED. */
+export function deliveredRange({ baseOffset, selected, batch }: DeliveryFields): DeliveredRange {
+  if (selected.length === 0) {
+    const count = statedRecordCount(batch);
+    return { first: baseOffset, last: baseOffset + count - 1, count };
   }
-  const reader = new WireReader(openBatch(delivery.batch));
   let count = 0;
-  for (; !reader.done; count++) {
-    reader.tag();
-    reader.position = reader.delimited();
+  let last = -1;
+  for (let i = 0; i < selected.length; i += 2) {
+    const first = selected[i] as number;
+    if (first <= last || (selected[i + 1] as number) < first) {
+      throw damaged(`the records selected of it are not in ascending order`);
+    }
+    last = selected[i + 1] as number;
+    count += last - first + 1;
   }
-  return { first: baseOffset, last: baseOffset + count - 1, count };
+  return { first: baseOffset + (selected[0] as number), last: baseOffset + last, count };
+}
+
+function damaged(text: string, cause?: unknown): MillraceError {
+  return clientError('BATCH_DAMAGED', `a delivered batch cannot be read: ${text}`, { cause });
 }

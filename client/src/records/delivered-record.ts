@@ -1,6 +1,6 @@
 // One record of a delivery, as an application sees it.
 import type { DeliveryFields } from '../wire/deliveries.ts';
-import type { RecordView } from './decode-batch.ts';
+import type { RecordView } from './record-view.ts';
 import type { ReceivedRecord } from './record.ts';
 
 export class DeliveredRecord implements ReceivedRecord {

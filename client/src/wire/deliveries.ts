@@ -2,7 +2,7 @@
 // Shapes: proto/millrace/v1/stream.proto, read.proto, consume.proto.
 //
 // Invariant: a delivery's batch is a view of its frame; nothing is copied.
-import { fromBinary, toBinary, create } from '@bufbuild/protobuf';
+import { create, toBinary } from '@bufbuild/protobuf';
 import {
   AckConfirmationSchema,
   AckFailureSchema,
@@ -22,8 +22,10 @@ import {
   type Notice,
 } from '../../../proto/gen/millrace/v1/stream_pb.ts';
 import type { SubscriptionKind } from '../../../proto/gen/millrace/v1/subscription_pb.ts';
-import { WireReader, wireBytes, wireVarint } from '../../../proto/wire/reader.ts';
+import { WireError, WireReader, wireBytes, wireVarint } from '../../../proto/wire/reader.ts';
 import { varintBytes, WireWriter } from '../../../proto/wire/writer.ts';
+import { clientError } from '../errors.ts';
+import { decodeMessage } from '../grpc-method.ts';
 
 export interface DeliveryFields {
   partition: number;
@@ -44,19 +46,21 @@ export interface ReadEvents {
   noticed(notice: Notice): void;
 }
 
-/** Calls back for each item of a ReadResponse. Throws WireError. */
+/** Calls back for each item of a ReadResponse. Throws RESPONSE_MALFORMED. */
 export function readReadResponse(frame: Buffer, events: ReadEvents): void {
-  const reader = new WireReader(frame);
-  while (!reader.done) {
-    const tag = reader.tag();
-    if (tag === ((2 << 3) | wireBytes)) events.delivered(readDelivery(frame, reader));
-    else if (tag === ((1 << 3) | wireBytes)) {
-      events.opened(fromBinary(ReaderOpenedSchema, reader.view()));
-    } else if (tag === ((3 << 3) | wireBytes)) events.gap(fromBinary(GapSchema, reader.view()));
-    else if (tag === ((5 << 3) | wireBytes))
-      events.noticed(fromBinary(NoticeSchema, reader.view()));
-    else reader.skip(tag & 7);
-  }
+  readItems(frame, 'ReadResponse', (reader) => readReadItem(frame, reader, events));
+}
+
+function readReadItem(frame: Buffer, reader: WireReader, events: ReadEvents): void {
+  const tag = reader.tag();
+  if (tag === ((2 << 3) | wireBytes)) events.delivered(readDelivery(frame, reader));
+  else if (tag === ((1 << 3) | wireBytes)) {
+    events.opened(decodeMessage(ReaderOpenedSchema, reader.view()));
+  } else if (tag === ((3 << 3) | wireBytes)) {
+    events.gap(decodeMessage(GapSchema, reader.view()));
+  } else if (tag === ((5 << 3) | wireBytes)) {
+    events.noticed(decodeMessage(NoticeSchema, reader.view()));
+  } else reader.skip(tag & 7);
 }
 
 export interface ConsumeEvents {
@@ -71,48 +75,58 @@ export interface ConsumeEvents {
   noticed(notice: Notice): void;
 }
 
-/** Calls back for each item of a ConsumeStreamResponse. Throws WireError. */
+/** Calls back for each item of a ConsumeStreamResponse. Throws RESPONSE_MALFORMED. */
 export function readConsumeResponse(frame: Buffer, events: ConsumeEvents): void {
-  const reader = new WireReader(frame);
-  while (!reader.done) {
+  readItems(frame, 'ConsumeStreamResponse', (reader) => {
     const tag = reader.tag();
-    if (tag === ((2 << 3) | wireBytes)) {
-      events.delivered(readDelivery(frame, reader));
-      continue;
+    if (tag === ((2 << 3) | wireBytes)) events.delivered(readDelivery(frame, reader));
+    else if ((tag & 7) === wireBytes) readRareItem(tag >>> 3, reader.view(), events);
+    else reader.skip(tag & 7);
+  });
+}
+
+function readRareItem(field: number, view: Uint8Array, events: ConsumeEvents): void {
+  switch (field) {
+    case 1:
+      events.opened(decodeMessage(ConsumerOpenedSchema, view));
+      break;
+    case 3:
+      events.gap(decodeMessage(GapSchema, view));
+      break;
+    case 4:
+      events.confirmed(decodeMessage(AckConfirmationSchema, view));
+      break;
+    case 5:
+      events.assigned(decodeMessage(PartitionAssignmentSchema, view).active);
+      break;
+    case 6: {
+      const { partition, lease } = decodeMessage(LeaseLostSchema, view);
+      events.leaseLost(partition, Number(lease));
+      break;
     }
-    if ((tag & 7) !== wireBytes) {
-      reader.skip(tag & 7);
-      continue;
-    }
-    const view = reader.view();
-    switch (tag >>> 3) {
-      case 1:
-        events.opened(fromBinary(ConsumerOpenedSchema, view));
-        break;
-      case 3:
-        events.gap(fromBinary(GapSchema, view));
-        break;
-      case 4:
-        events.confirmed(fromBinary(AckConfirmationSchema, view));
-        break;
-      case 5:
-        events.assigned(fromBinary(PartitionAssignmentSchema, view).active);
-        break;
-      case 6: {
-        const { partition, lease } = fromBinary(LeaseLostSchema, view);
-        events.leaseLost(partition, Number(lease));
-        break;
-      }
-      case 7:
-        events.ackFailed(fromBinary(AckFailureSchema, view));
-        break;
-      case 8:
-        events.noticed(fromBinary(NoticeSchema, view));
-        break;
-      default:
-        // A newer broker says something that this client does not need to know.
-        break;
-    }
+    case 7:
+      events.ackFailed(decodeMessage(AckFailureSchema, view));
+      break;
+    case 8:
+      events.noticed(decodeMessage(NoticeSchema, view));
+      break;
+    default:
+      // A newer broker says something that this client does not need to know.
+      break;
+  }
+}
+
+function readItems(frame: Buffer, name: string, readItem: (reader: WireReader) => void): void {
+  try {
+    const reader = new WireReader(frame);
+    while (!reader.done) readItem(reader);
+  } catch (error) {
+    if (!(error instanceof WireError)) throw error;
+    throw clientError(
+      'RESPONSE_MALFORMED',
+      `the broker's answer is not a ${name}: ${error.message}`,
+      { effect: 'unknown', cause: error },
+    );
   }
 }
 

@@ -1,6 +1,5 @@
-// Walks the records of a delivered batch; a record's fields are found in one pass and decoded when they are asked for.
+// One record of a batch: its fields are found in one pass and decoded when they are asked for.
 import { WireReader, wireBytes, wireVarint } from '../../../proto/wire/reader.ts';
-import { openBatch } from './compress.ts';
 
 const keyTag = (1 << 3) | wireBytes;
 const valueTag = (2 << 3) | wireBytes;
@@ -9,7 +8,7 @@ const headerTag = (4 << 3) | wireBytes;
 
 const empty: Buffer = Buffer.alloc(0);
 
-/** The parts of one record as views of its batch. */
+/** The parts of a record as views of its batch. */
 export class RecordView {
   readonly key: Buffer;
   readonly value: Buffer;
@@ -59,33 +58,6 @@ export class RecordView {
     }
     return headers;
   }
-}
-
-/** Calls back for each record of a batch with its index; opens a compressed one. Throws BATCH_DAMAGED. */
-export function forEachRecord(
-  batch: Buffer,
-  visit: (record: RecordView, index: number) => void,
-): void {
-  const plain = openBatch(batch);
-  const reader = new WireReader(plain);
-  for (let index = 0; !reader.done; index++) {
-    reader.tag();
-    const end = reader.delimited();
-    visit(new RecordView(plain, reader.position, end), index);
-    reader.position = end;
-  }
-}
-
-/** Records of a batch without decoding them. Throws BATCH_DAMAGED. */
-export function countRecords(batch: Buffer): number {
-  const plain = openBatch(batch);
-  const reader = new WireReader(plain);
-  let count = 0;
-  for (; !reader.done; count++) {
-    reader.tag();
-    reader.position = reader.delimited();
-  }
-  return count;
 }
 
 function readHeader(batch: Buffer, reader: WireReader): [string, Buffer] {
