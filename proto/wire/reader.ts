@@ -13,6 +13,9 @@ export const wireFixed64 = 1;
 export const wireBytes = 2;
 export const wireFixed32 = 5;
 
+/** Keeps a leading byte order mark: without it two different names would read alike. */
+const utf8 = new TextDecoder('utf-8', { ignoreBOM: true });
+
 export class WireReader {
   readonly bytes: Uint8Array;
   position: number;
@@ -77,9 +80,7 @@ export class WireReader {
 
   text(): string {
     const end = this.delimited();
-    const text = new TextDecoder('utf-8', { fatal: false }).decode(
-      this.bytes.subarray(this.position, end),
-    );
+    const text = utf8.decode(this.bytes.subarray(this.position, end));
     this.position = end;
     return text;
   }

@@ -148,6 +148,14 @@ describe('a field', () => {
     );
   });
 
+  it('of text is read with its leading byte order mark, which is a character like any other', () => {
+    const writer = new WireWriter();
+    writer.string(1, '\ufefforders');
+    const reader = new WireReader(writer.finish());
+    reader.tag();
+    expect(reader.text()).toBe('\ufefforders');
+  });
+
   it('with its default value is left out, but not an empty bytes or message field', () => {
     const writer = new WireWriter();
     writer.uint(1, 0);
