@@ -39,8 +39,8 @@ export function watchSessions(server: Server, onSession: (session: ServerHttp2Se
 }
 
 /**
- * Lets a stream buffer one request message and one or two responses instead of sixteen of each: a stalled stream then costs
- * its window and a few messages, however large messages are.
+ * Lets a stream buffer one request message and one or two responses instead of sixteen of each: a stalled stream then
+ * costs its window and a few messages, however large messages are.
  */
 export function boundStreamBuffers(call: Duplex | Writable, responses = 2): void {
   const { _readableState, _writableState } = call as unknown as StreamInside;

@@ -1,5 +1,5 @@
-// What the broker reaches into grpc-js for, seen from outside: by an HTTP/2 client that looks at what it is offered, and
-// sends as long as the windows let it. Fails when another version of grpc-js no longer does it.
+// What the broker reaches into grpc-js for, seen from outside: by an HTTP/2 client that looks at what it is offered,
+// and sends as long as the windows let it. Fails when another version of grpc-js no longer does it.
 import { once } from 'node:events';
 import { connect, type ClientHttp2Session, type Settings } from 'node:http2';
 import { Duplex, Writable } from 'node:stream';

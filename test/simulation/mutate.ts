@@ -9,7 +9,9 @@ registerHooks({
   load(url, context, nextLoad) {
     const loaded = nextLoad(url, context);
     if (!url.endsWith(`/broker/${mutant.file}`)) return loaded;
-    const source = String(loaded.source);
+    const { source: bytes } = loaded;
+    if (bytes === undefined || bytes === null) return loaded;
+    const source = typeof bytes === 'string' ? bytes : Buffer.from(bytes as Uint8Array).toString();
     return { ...loaded, source: source.replace(mutant.find, () => mutant.replace) };
   },
 });
