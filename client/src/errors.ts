@@ -140,6 +140,10 @@ function errorOfCall(error: ServiceError): MillraceError {
   const rich = richStatus(error);
   if (rich === undefined) {
     const message = error.details === '' ? error.message : error.details;
+    // The broker explains its own failures; this one is HTTP/2's: the stream was reset on the way.
+    if (code === status.INTERNAL) {
+      return clientError('UNREACHABLE', message, { effect: 'unknown', code, cause: error });
+    }
     return new MillraceError(kindOfCode(code), reasonOfCode(code), message, {
       effect: 'unknown',
       code,

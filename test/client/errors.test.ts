@@ -46,6 +46,12 @@ describe('an error that is not of the broker', () => {
     expect(toMillraceError(plainStatus(status.UNIMPLEMENTED)).kind).toBe('internal');
   });
 
+  it('is UNREACHABLE too when HTTP/2 reset the stream: the broker explains its own failures', () => {
+    const error = toMillraceError(plainStatus(status.INTERNAL));
+    expect(error).toMatchObject({ reason: 'UNREACHABLE', effect: 'unknown' });
+    expect(isTransient(error)).toBe(true);
+  });
+
   it('survives details that are no google.rpc.Status', () => {
     const error = plainStatus(status.NOT_FOUND);
     error.metadata.set('grpc-status-details-bin', Buffer.from('ff01ff', 'hex'));

@@ -8,10 +8,12 @@
 //   broker.
 import { ReadService } from '../../../proto/gen/millrace/v1/read_pb.ts';
 import { NoticeKind } from '../../../proto/gen/millrace/v1/stream_pb.ts';
-import { AsyncQueue } from '../async-queue.ts';
+import { AsyncPull } from '../async-pull.ts';
 import { Backoff } from '../backoff.ts';
+import { integerWithin } from '../checked-number.ts';
 import type { Connection } from '../connection.ts';
 import { isTransient, toMillraceError, type MillraceError } from '../errors.ts';
+import { Fifo } from '../fifo.ts';
 import { encodeMessage } from '../grpc-method.ts';
 import { gapFromProto, positionToProto, type GapRange, type PositionLike } from '../positions.ts';
 import type { RawServerStream } from '../raw-stream.ts';
@@ -22,26 +24,27 @@ import { ReceivedBatch } from './received-batch.ts';
 export interface ReaderOptions {
   /** Where to start in every partition. Default `latest`. */
   readonly from?: PositionLike;
-  /** Only these partitions, each from its own position. */
+  /** Only these partitions, each from its own position. Default: all, also those that the topic gets later. */
   readonly fromPartitions?: ReadonlyMap<number, PositionLike>;
   /** End when everything that was there at the start has been read. Default false: wait for more. */
   readonly stopAtEnd?: boolean;
-  /** End after so many records. Default: no limit. */
+  /** End after so many records, at least 1. Default: no limit. */
   readonly recordsMax?: number;
-  /** Told of offsets that will never come. */
+  /** Told of offsets that will never come. It must not throw. */
   readonly onGap?: (gap: GapRange) => void;
 }
 
 /** Bytes of batches that wait for the application. */
 const bufferBytesMax = 4 * 1024 * 1024;
 
-export class Reader implements AsyncIterable<ReceivedRecord> {
+export class Reader implements AsyncIterable<ReceivedRecord>, AsyncDisposable {
   readonly topic: string;
   private readonly connection: Connection;
   private readonly options: ReaderOptions;
   private readonly onClosed: (reader: Reader) => void;
   private readonly backoff = new Backoff(Math.random);
-  private readonly queue: AsyncQueue<ReceivedBatch>;
+  private readonly pull: AsyncPull<ReceivedBatch>;
+  private readonly buffered = new Fifo<ReceivedBatch>();
   /** Where to go on, once the broker has said where each partition starts. */
   private readonly next = new Map<number, { offset: number; epoch: number }>();
   /** With `stopAtEnd`: the end of each partition when it was opened first. */
@@ -53,6 +56,7 @@ export class Reader implements AsyncIterable<ReceivedRecord> {
   private isClosed = false;
   private retryTimer: NodeJS.Timeout | undefined;
 
+  /** Throws ARGUMENT_INVALID. */
   constructor(
     connection: Connection,
     topic: string,
@@ -63,9 +67,12 @@ export class Reader implements AsyncIterable<ReceivedRecord> {
     this.onClosed = onClosed;
     this.topic = topic;
     this.options = options;
-    this.recordsLeft = options.recordsMax ?? Infinity;
-    this.queue = new AsyncQueue(
-      (batch) => this.taken(batch),
+    this.recordsLeft =
+      options.recordsMax === undefined
+        ? Infinity
+        : integerWithin('recordsMax', options.recordsMax, 1, Number.MAX_SAFE_INTEGER);
+    this.pull = new AsyncPull(
+      () => this.take(),
       () => this.close(),
     );
     this.open();
@@ -73,7 +80,7 @@ export class Reader implements AsyncIterable<ReceivedRecord> {
 
   /** Whole batches: the fast path. Use either this or the records, once. */
   batches(): AsyncIterable<ReceivedBatch> {
-    return { [Symbol.asyncIterator]: () => this.queue };
+    return { [Symbol.asyncIterator]: () => this.pull };
   }
 
   async *[Symbol.asyncIterator](): AsyncGenerator<ReceivedRecord> {
@@ -92,6 +99,10 @@ export class Reader implements AsyncIterable<ReceivedRecord> {
     return Promise.resolve();
   }
 
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
   private open(): void {
     this.isPaused = false;
     try {
@@ -105,24 +116,29 @@ export class Reader implements AsyncIterable<ReceivedRecord> {
   }
 
   private request(): Buffer {
-    const { from, fromPartitions, stopAtEnd = false } = this.options;
-    const positions: ReadonlyMap<number, PositionLike> =
-      this.next.size > 0 ? this.resumePositions() : (fromPartitions ?? new Map());
-    const isNamed = this.next.size > 0 || fromPartitions !== undefined;
+    const { from = 'latest', fromPartitions, stopAtEnd = false } = this.options;
+    const isResuming = this.next.size > 0;
+    const positions: ReadonlyMap<number, PositionLike> = isResuming
+      ? this.resumePositions()
+      : (fromPartitions ?? new Map<number, PositionLike>());
+    // A partition that came to the topic meanwhile is read from its beginning.
+    const fromAll = isResuming ? (stopAtEnd ? undefined : 'earliest') : from;
     return encodeMessage(ReadService.method.read.input, {
       topic: this.topic,
       from: [...positions].map(([partition, position]) => ({
         partition,
         position: positionToProto(position),
       })),
-      ...(isNamed ? {} : { fromAll: positionToProto(from ?? 'latest') }),
+      ...(fromPartitions !== undefined || fromAll === undefined
+        ? {}
+        : { fromAll: positionToProto(fromAll) }),
       stopAtEnd,
       recordsMax: this.recordsLeft === Infinity ? 0n : BigInt(this.recordsLeft),
     });
   }
 
   /** With `stopAtEnd`, partitions that were read to their end are left out. */
-  private resumePositions(): Map<number, PositionLike> {
+  private resumePositions(): ReadonlyMap<number, PositionLike> {
     const positions = new Map<number, PositionLike>();
     for (const [partition, { offset, epoch }] of this.next) {
       if (offset < (this.ends.get(partition) ?? Infinity)) {
@@ -132,13 +148,22 @@ export class Reader implements AsyncIterable<ReceivedRecord> {
     return positions;
   }
 
+  /** The epoch of the record before where the reader begins, if the application named it. */
+  private firstEpoch(partition: number, offset: number): number {
+    const { from, fromPartitions } = this.options;
+    const position = fromPartitions?.get(partition) ?? from;
+    const isNamed = typeof position === 'object' && 'offset' in position;
+    return isNamed && position.offset === offset ? (position.epoch ?? 0) : 0;
+  }
+
   private receive(frame: Buffer): void {
     readReadResponse(frame, {
       opened: ({ partitions }) => {
         this.backoff.reset();
         for (const { partition, nextOffset, endOffset } of partitions) {
           if (!this.next.has(partition)) {
-            this.next.set(partition, { offset: Number(nextOffset), epoch: 0 });
+            const offset = Number(nextOffset);
+            this.next.set(partition, { offset, epoch: this.firstEpoch(partition, offset) });
           }
           if (this.options.stopAtEnd === true && !this.ends.has(partition)) {
             this.ends.set(partition, Number(endOffset));
@@ -150,7 +175,8 @@ export class Reader implements AsyncIterable<ReceivedRecord> {
         this.next.set(batch.partition, { offset: batch.lastOffset + 1, epoch: batch.epoch });
         this.recordsLeft -= batch.recordCount;
         this.bufferedBytes += batch.byteLength;
-        this.queue.push(batch);
+        this.buffered.push(batch);
+        this.pull.wake();
       },
       gap: (gap) => {
         const range = gapFromProto(gap);
@@ -164,9 +190,12 @@ export class Reader implements AsyncIterable<ReceivedRecord> {
     this.flowControl();
   }
 
-  private taken(batch: ReceivedBatch): void {
+  private take(): ReceivedBatch | undefined {
+    const batch = this.buffered.shift();
+    if (batch === undefined) return undefined;
     this.bufferedBytes -= batch.byteLength;
     this.flowControl();
+    return batch;
   }
 
   private flowControl(): void {
@@ -198,7 +227,7 @@ export class Reader implements AsyncIterable<ReceivedRecord> {
   private finish(error: MillraceError | undefined): void {
     if (this.isClosed) return;
     this.isClosed = true;
-    this.queue.end(error);
+    this.pull.end(error);
     this.onClosed(this);
   }
 }
