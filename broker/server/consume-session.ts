@@ -247,15 +247,17 @@ export class ConsumeSession implements Consumer {
     partition: number,
     acks: readonly AckRangeFields[],
   ): readonly (SettlementFailure | undefined)[] {
-    const settlements: Settlement[] = [];
-    for (const ack of acks) {
-      const verb = verbs[ack.verb];
-      if (verb === undefined) {
-        throw new BrokerError('ACK_INVALID', `an ack range has no verb ${ack.verb}`);
-      }
-      settlements.push({ ...ack, verb });
-    }
-    return this.subscription?.settle(this, partition, settlements) ?? [];
+    const known = acks.filter(({ verb }) => verbs[verb] !== undefined);
+    const settlements = known.map((ack): Settlement => ({
+      ...ack,
+      verb: verbs[ack.verb] ?? 'ack',
+    }));
+    const outcomes = this.subscription?.settle(this, partition, settlements) ?? [];
+    // A verb that there is not fails alone, like a range that does not fit.
+    return acks.map((ack) => {
+      const index = known.indexOf(ack);
+      return index < 0 ? 'wrong_verb' : outcomes[index];
+    });
   }
 
   private output(roomBytes: number): WireWriter {

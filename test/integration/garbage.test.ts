@@ -314,12 +314,7 @@ function consume(request: MessageInitShape<typeof ConsumeStreamRequestSchema>): 
 /** Reason of the first failed ack, whether it comes as an item or ends the stream. */
 async function ackReason(stream: RawStream): Promise<string> {
   for (;;) {
-    let message: Buffer;
-    try {
-      message = await stream.next();
-    } catch {
-      return (await stream.end()).reason;
-    }
+    const message = await stream.next();
     const { confirmations } = fromBinary(ConsumeStreamResponseSchema, message);
     if (confirmations.length > 0) return confirmations[0]?.failures[0]?.error?.reason ?? 'none';
   }

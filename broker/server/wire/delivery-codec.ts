@@ -108,8 +108,9 @@ export function decodeConsumeFrame(frame: Buffer): ConsumeFrame {
       if (tag === ((3 << 3) | wireBytes)) acks.push(readAckRange(reader.view()));
       else if (tag === ((2 << 3) | wireBytes)) {
         const credit = readCredit(reader.view());
-        creditRecords += credit.records;
-        creditBytes += credit.bytes;
+        // A field that occurs again is merged: what it sets replaces what was set before.
+        if (credit.records > 0) creditRecords = credit.records;
+        if (credit.bytes > 0) creditBytes = credit.bytes;
       } else if (tag === ((4 << 3) | wireVarint)) confirmId = reader.varint();
       else if (tag === ((1 << 3) | wireBytes)) open = fromBinary(ConsumerOpenSchema, reader.view());
       else reader.skip(tag & 7);
