@@ -252,6 +252,7 @@ describe('a reader of a scripted broker', () => {
   it.each([
     ['cannot be opened', { compressedRecords: Buffer.from('no gzip') }],
     ['is larger than it states', { openedBytes: 3 }],
+    ['is smaller than it states', { openedBytes: 99 }],
     ['holds fewer records than it states', { recordCount: 9 }],
   ])('ends with BATCH_DAMAGED at a compressed batch that %s', async (_name, damage) => {
     await using broker = await FakeBroker.start();

@@ -28,8 +28,6 @@ import { StreamPositionState } from './stream-position-state.ts';
 
 /** A frame with so many ranges is sent at once. */
 const rangesPerFrameMax = 512;
-/** How long `close` waits for the last acks to be durable. */
-const closeWithinMs = 5_000;
 /** Share of the time that a closing broker gives, after which what is in hand is left unacked. */
 const graceShare = 0.8;
 
@@ -123,8 +121,8 @@ export class Consumer implements AsyncIterable<Message>, AsyncDisposable, Settle
   }
 
   /**
-   * Stops, waits until the acks so far are durable (up to 5 s), then leaves. What is in the application's hands unacked
-   * comes again, here or elsewhere.
+   * Stops, waits until the acks so far are durable (up to `closeTimeoutMs`), then leaves. What is in the application's
+   * hands unacked comes again, here or elsewhere.
    */
   close(): Promise<void> {
     this.closing ??= this.leave();
@@ -325,7 +323,7 @@ export class Consumer implements AsyncIterable<Message>, AsyncDisposable, Settle
     if (this.stream.isOpen || !this.gathered.isEmpty || this.confirmations.isOwed) {
       const last = this.confirmations.flush();
       this.send();
-      await withinMs(last, closeWithinMs);
+      await withinMs(last, this.settings.closeTimeoutMs);
     }
     if (this.isClosed()) return;
     this.state = 'closed';

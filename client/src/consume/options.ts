@@ -18,6 +18,8 @@ export interface ConsumerOptions {
   readonly ackGatherMs?: number;
   /** Deadlines of what this consumer holds are moved on by itself. Default true. */
   readonly autoExtend?: boolean;
+  /** How long `close()` waits for the last acks to be durable, ms. Default 5,000. */
+  readonly closeTimeoutMs?: number;
   /** Streams: told of offsets that will never come. It must not throw. */
   readonly onGap?: (gap: GapRange) => void;
 }
@@ -28,6 +30,7 @@ export interface ConsumerSettings {
   readonly prefetch: { readonly records: number; readonly bytes: number };
   readonly ackGatherMs: number;
   readonly autoExtend: boolean;
+  readonly closeTimeoutMs: number;
   readonly onGap: (gap: GapRange) => void;
 }
 
@@ -48,6 +51,7 @@ export function consumerSettings(options: ConsumerOptions): ConsumerSettings {
     },
     ackGatherMs: numberWithin('ackGatherMs', ackGatherMs, 0, 60_000),
     autoExtend: options.autoExtend ?? true,
+    closeTimeoutMs: numberWithin('closeTimeoutMs', options.closeTimeoutMs ?? 5_000, 0, 2 ** 31 - 1),
     onGap: options.onGap ?? ignore,
   };
 }
