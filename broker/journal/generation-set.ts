@@ -3,14 +3,18 @@
 // Invariant: generations are in the order of their pages, and offsets of a stream rise with them.
 import { assert } from '../core/assert.ts';
 import type { Generation } from './generation.ts';
-import type { Location, StreamSummary } from './open-index.ts';
+import type { IndexedRun, Location, StreamSummary } from './open-index.ts';
 
 /** What a generation holds; for retention. */
 export interface GenerationView {
   readonly number: number;
   readonly sealed: boolean;
   readonly lastPage: number;
+  /** Of its file. */
+  readonly bytes: number;
   summaries(): Iterable<StreamSummary>;
+  /** Stored bytes of a stream in it from the batch that holds the offset on. */
+  bytesFrom(stream: number, offset: number): number;
 }
 
 export class GenerationSet {
@@ -113,13 +117,47 @@ export class GenerationSet {
     return [];
   }
 
+  /**
+   * The batches of a stream from the one with `offset` on that stand in sealed generations: as many as have at most
+   * `bytesMax` stored bytes, but at least one. Undefined when the offset is not in a sealed generation.
+   */
+  sealedRun(stream: number, offset: number, bytesMax: number): IndexedRun | undefined {
+    let run: IndexedRun | undefined;
+    for (const generation of this.all) {
+      const from = run === undefined ? offset : run.lastOffset + 1;
+      const left = bytesMax - (run?.bytes ?? 0);
+      const summary = generation.summary(stream);
+      if (summary === undefined || summary.lastOffset < from) continue;
+      const more = generation.runFrom(stream, from, left);
+      if (more === undefined || (run !== undefined && more.bytes > left)) break;
+      run = {
+        lastOffset: more.lastOffset,
+        bytes: (run?.bytes ?? 0) + more.bytes,
+        batches: (run?.batches ?? 0) + more.batches,
+      };
+      if (more.lastOffset < summary.lastOffset) break;
+    }
+    return run;
+  }
+
+  /** First offset of a stream that is here. */
+  firstOffset(stream: number): number | undefined {
+    for (const generation of this.all) {
+      const summary = generation.summary(stream);
+      if (summary !== undefined) return summary.firstOffset;
+    }
+    return undefined;
+  }
+
   /** Oldest first. */
   views(): readonly GenerationView[] {
     return this.all.map((generation) => ({
       number: generation.header.number,
       sealed: generation.state === 'sealed',
       lastPage: generation.lastPage,
+      bytes: generation.file.bytes(),
       summaries: () => generation.summaries(),
+      bytesFrom: (stream, offset) => generation.bytesFrom(stream, offset),
     }));
   }
 

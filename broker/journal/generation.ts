@@ -7,7 +7,7 @@
 // - A sealed generation answers from its file and its summaries; its rows in memory are gone.
 import { assert } from '../core/assert.ts';
 import { encodeKey, keyKinds, type GenerationHeader } from './format.ts';
-import { OpenIndex, type Location, type StreamSummary } from './open-index.ts';
+import { OpenIndex, type IndexedRun, type Location, type StreamSummary } from './open-index.ts';
 import { encodeIndexPages, encodeSeal, SealedIndex } from './sealed-index.ts';
 import type { GenerationFile, Row } from './storage.ts';
 
@@ -24,6 +24,8 @@ export class Generation {
   chain: number;
   /** Bytes of its pages. */
   pageBytes = 0;
+  /** Reads under way: the file stays open for them. */
+  private readonly reads = new Set<Promise<unknown>>();
   private rows: OpenIndex | undefined;
   private sealedIndex: SealedIndex | undefined;
 
@@ -73,6 +75,11 @@ export class Generation {
     return (this.rows ?? this.sealedIndex)?.pagesFrom(stream, offset, pagesMax) ?? [];
   }
 
+  /** Numbers of the pages that hold batches of a run; only of a sealed generation. */
+  pagesBetween(stream: number, first: number, last: number): Iterable<number> {
+    return this.sealedIndex?.pagesBetween(stream, first, last) ?? [];
+  }
+
   bytesFrom(stream: number, offset: number): number {
     return (this.rows ?? this.sealedIndex)?.bytesFrom(stream, offset) ?? 0;
   }
@@ -83,6 +90,33 @@ export class Generation {
 
   summaries(): Iterable<StreamSummary> {
     return (this.rows ?? this.sealedIndex)?.summaries() ?? [];
+  }
+
+  /** As SealedIndex.runFrom; undefined also while it is not sealed. */
+  runFrom(stream: number, offset: number, bytesMax: number): IndexedRun | undefined {
+    return this.sealedIndex?.runFrom(stream, offset, bytesMax);
+  }
+
+  /** Append time of the oldest batch, while it is open. */
+  get oldestTimeMs(): number {
+    return this.rows?.oldestTimeMs ?? Infinity;
+  }
+
+  /** Holds the file open while it is read. */
+  async reading<T>(read: () => Promise<T>): Promise<T> {
+    const one = read();
+    this.reads.add(one);
+    try {
+      return await one;
+    } finally {
+      this.reads.delete(one);
+    }
+  }
+
+  /** Closes the file behind the reads that are under way. */
+  async close(): Promise<void> {
+    await Promise.allSettled(this.reads);
+    await this.file.close();
   }
 
   /** Writes index and seal. Appending must have ended. */

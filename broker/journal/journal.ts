@@ -21,7 +21,6 @@ import {
   journalTypes,
   keyKinds,
   pageHeaderBytes,
-  readPageHeader,
   type GenerationHeader,
 } from './format.ts';
 import { encodeGenerationList } from './generation-list.ts';
@@ -29,6 +28,8 @@ import { GenerationSet } from './generation-set.ts';
 import { Generation, generationName } from './generation.ts';
 import { CachedPage, PageCache } from './page-cache.ts';
 import { OpenPage, type JournalEntry } from './page.ts';
+import { PageBuffers } from './page-buffers.ts';
+import { PageReader } from './page-reader.ts';
 import { recoverGenerations, type Recovery } from './recovery.ts';
 import type { JournalStorage, Row } from './storage.ts';
 
@@ -48,9 +49,6 @@ export interface JournalOptions {
   onRoll(): void;
 }
 
-/** Buffers of pages that left the tail cache and wait to be used again: two commits' worth. */
-const spareBuffersMax = (2 * limits.commitBytesMax) / limits.pageBytes;
-
 /** Turns of the event loop, about 0.1 ms each under load, that a small commit waits while appends keep coming. */
 const gatherTurnsMax = 8;
 /** A commit of this size is worth its fsync. */
@@ -60,15 +58,13 @@ export class Journal {
   private readonly options: JournalOptions;
   /** Where batches are. */
   readonly index: GenerationSet;
+  /** What stands in them. */
+  readonly pages: PageReader;
+  private readonly buffers = new PageBuffers();
   private readonly tail: PageCache;
-  private readonly reads = new PageCache(limits.readCacheBytes, ({ bytes }) =>
-    this.keepSpare(bytes),
-  );
-  private readonly loading = new Map<number, Promise<CachedPage>>();
   /** Full pages that wait for a commit, oldest first. */
   private full: OpenPage[] = [];
   private page: OpenPage | undefined;
-  private readonly spareBuffers: Buffer[] = [];
   private nextPageNumber: number;
   private committing: Promise<void> | undefined;
   private scheduled = false;
@@ -78,12 +74,14 @@ export class Journal {
   private closed = false;
   private commits = 0;
   private isDropping = false;
+  private isRollDue = false;
   private listWritten: Promise<void> = Promise.resolve();
 
   private constructor(options: JournalOptions, generations: Generation[]) {
     this.options = options;
     this.index = new GenerationSet(generations);
-    this.tail = new PageCache(options.tailCacheBytes, ({ bytes }) => this.keepSpare(bytes));
+    this.tail = new PageCache(options.tailCacheBytes, ({ bytes }) => this.buffers.give(bytes));
+    this.pages = new PageReader(options.shard, this.index, this.tail, this.buffers);
     const newest = this.index.newestIfAny;
     this.nextPageNumber = (newest?.lastPage ?? -1) + 1;
     this.checkpointPage = newest?.header.checkpointPage ?? 0;
@@ -151,31 +149,6 @@ export class Journal {
     if (this.failure !== undefined) throw this.failure;
   }
 
-  /** The page if it is in memory. */
-  cached(number: number): CachedPage | undefined {
-    return this.tail.peek(number) ?? this.reads.get(number);
-  }
-
-  /** Reads pages into the read cache, off the event loop. Throws DATA_LOSS when one is damaged or missing. */
-  async load(numbers: readonly number[]): Promise<readonly CachedPage[]> {
-    const wanted = numbers.filter((number) => this.cached(number) === undefined);
-    const fresh = wanted.filter((number) => !this.loading.has(number));
-    if (fresh.length > 0) {
-      const read = this.readFromDisk(fresh);
-      for (const [i, number] of fresh.entries()) {
-        const one = read.then((pages) => pages[i] as CachedPage);
-        this.loading.set(number, one);
-        void one.then(
-          () => this.loading.delete(number),
-          () => this.loading.delete(number),
-        );
-      }
-    }
-    return Promise.all(
-      numbers.map(async (number) => this.loading.get(number) ?? this.pageInMemory(number)),
-    );
-  }
-
   /** Every object's state as of `beganPage` or later is durable: replay may start there. */
   async completeCheckpoint(beganPage: number): Promise<void> {
     const payload = Buffer.alloc(8);
@@ -207,7 +180,7 @@ export class Journal {
     await this.write(journalTypes.generationDropped, payload);
     this.index.removeOldest();
     await this.writeList();
-    await oldest.file.close();
+    await oldest.close();
     await this.options.storage.remove(oldest.file.name);
     this.isDropping = false;
     this.options.log.info('dropped a generation', { generation: oldest.file.name });
@@ -218,27 +191,14 @@ export class Journal {
     if (this.failure === undefined) await this.flush();
     this.closed = true;
     await this.sealing;
-    for (const generation of this.index) await generation.file.close();
+    for (const generation of this.index) await generation.close();
   }
 
   private openPage(bytes: number): OpenPage {
     if (this.page !== undefined) this.full.push(this.page);
     const needed = pageHeaderBytes + bytes;
-    this.page = new OpenPage(this.nextPageNumber++, this.pageBuffer(needed));
+    this.page = new OpenPage(this.nextPageNumber++, this.buffers.take(needed));
     return this.page;
-  }
-
-  /** A buffer for a page of so many bytes; of the usual size even for a smaller one, so that it can be used again. */
-  private pageBuffer(bytes: number): Buffer {
-    if (bytes > limits.pageBytes) return Buffer.allocUnsafeSlow(bytes);
-    return this.spareBuffers.pop() ?? Buffer.allocUnsafeSlow(limits.pageBytes);
-  }
-
-  /** Keeps the whole buffer behind a page's bytes for another page, if it is one of the usual size. */
-  private keepSpare(bytes: Buffer): void {
-    if (bytes.buffer.byteLength !== limits.pageBytes) return;
-    if (this.spareBuffers.length < spareBuffersMax)
-      this.spareBuffers.push(Buffer.from(bytes.buffer));
   }
 
   /** One commit per turn of the loop at most, so that what arrives together is committed together. */
@@ -304,7 +264,7 @@ export class Journal {
     for (const page of pages) {
       const closed = page.close(chain);
       chain = closed.chain;
-      if (closed.spare !== undefined) this.keepSpare(closed.spare);
+      if (closed.spare !== undefined) this.buffers.give(closed.spare);
       rows.push({ key: encodeKey(keyKinds.page, page.number), value: closed.bytes });
     }
     await generation.file.write(rows);
@@ -340,8 +300,19 @@ export class Journal {
     }
   }
 
+  /** Seals the newest generation now if it holds batches; resolves when it is sealed. */
+  async sealNewest(): Promise<void> {
+    const { newest } = this.index;
+    if (newest.rowCount === 0) return;
+    this.isRollDue = true;
+    await this.barrier();
+    await this.committing;
+    await this.sealing;
+  }
+
   private shouldRoll(): boolean {
     const { pageBytes, rowCount } = this.index.newest;
+    if (this.isRollDue && rowCount > 0) return true;
     return pageBytes >= this.options.generationBytes || rowCount >= limits.generationBatchesMax;
   }
 
@@ -350,6 +321,7 @@ export class Journal {
   /** Begins the next generation and seals the old one behind the commits of the new. */
   private async roll(): Promise<void> {
     const old = this.index.newest;
+    this.isRollDue = false;
     await this.beginGeneration();
     old.state = 'sealing';
     this.sealing = this.sealing.then(() => old.seal()).catch((cause: unknown) => this.fail(cause));
@@ -383,41 +355,6 @@ export class Journal {
       this.options.storage.writeList(encodeGenerationList(this.index.names())),
     );
     return this.listWritten;
-  }
-
-  private pageInMemory(number: number): CachedPage {
-    const page = this.cached(number);
-    if (page === undefined) throw this.missingPage(number);
-    return page;
-  }
-
-  private async readFromDisk(numbers: readonly number[]): Promise<readonly CachedPage[]> {
-    const byGeneration = numbers.map((number) => {
-      const generation = this.index.holding(number);
-      if (generation === undefined) throw this.missingPage(number);
-      return { file: generation.file, key: encodeKey(keyKinds.page, number), number };
-    });
-    const files = new Set(byGeneration.map(({ file }) => file));
-    for (const file of files) {
-      await file.prefetch(byGeneration.filter((p) => p.file === file).map(({ key }) => key));
-    }
-    return byGeneration.map(({ file, key, number }) => {
-      const bytes = file.read(key, (size) => this.pageBuffer(size));
-      if (bytes === undefined || readPageHeader(bytes, number) === undefined) {
-        throw this.missingPage(number);
-      }
-      const page = new CachedPage(number, bytes, 'disk');
-      this.reads.add(page);
-      return page;
-    });
-  }
-
-  private missingPage(number: number): BrokerError {
-    return new BrokerError(
-      'DATA_LOSS',
-      `page ${number} of shard ${this.options.shard} is missing or damaged; restore the volume from a backup`,
-      { metadata: { page: String(number) } },
-    );
   }
 
   private fail(cause: unknown): void {

@@ -12,6 +12,14 @@ export interface Location {
   readonly firstOffset: number;
 }
 
+/** A run of whole batches of one stream in one generation. */
+export interface IndexedRun {
+  readonly lastOffset: number;
+  /** Stored bytes, with frames. */
+  readonly bytes: number;
+  readonly batches: number;
+}
+
 /** What one generation holds of one stream. */
 export interface StreamSummary {
   readonly stream: number;
@@ -27,6 +35,7 @@ export class OpenIndex {
   private readonly firstPage: number;
   private readonly streams = new Map<number, StreamRows>();
   private rows = 0;
+  private oldestMs = Infinity;
 
   /** `firstPage`: first page of the generation; rows keep 32-bit distances from it. */
   constructor(firstPage: number) {
@@ -35,6 +44,11 @@ export class OpenIndex {
 
   get rowCount(): number {
     return this.rows;
+  }
+
+  /** Append time of the oldest batch; Infinity when there is none. */
+  get oldestTimeMs(): number {
+    return this.oldestMs;
   }
 
   add(
@@ -50,6 +64,7 @@ export class OpenIndex {
     if (rows === undefined) this.streams.set(stream, (rows = new StreamRows()));
     rows.add(firstOffset, recordCount, timeMs, page - this.firstPage, at, bytes);
     this.rows++;
+    if (timeMs < this.oldestMs) this.oldestMs = timeMs;
   }
 
   /** The batch that holds the offset. */

@@ -11,7 +11,7 @@
 import { crc32 } from 'node:zlib';
 import { BrokerError } from '../core/errors.ts';
 import { encodeKey, keyKinds, readU64, writeU64 } from './format.ts';
-import type { Location, OpenIndex, StreamSummary } from './open-index.ts';
+import type { IndexedRun, Location, OpenIndex, StreamSummary } from './open-index.ts';
 import type { GenerationFile, Row } from './storage.ts';
 
 const rowBytes = 40;
@@ -139,12 +139,58 @@ export class SealedIndex {
     return pages;
   }
 
+  /** Numbers of the pages with batches from the one that holds `first` to the one that holds `last`, ascending. */
+  *pagesBetween(stream: number, first: number, last: number): Generator<number> {
+    const summary = this.summary(stream);
+    if (summary === undefined || first > summary.lastOffset || last < summary.firstOffset) return;
+    const { firstRow } = this.place(stream);
+    const to = this.rowOfOffset(stream, last);
+    let previous = -1;
+    for (let row = Math.max(this.rowOfOffset(stream, first), firstRow); row <= to; row++) {
+      const found = this.row(row);
+      const page = this.firstPage + found.page.readUInt32LE(found.at + 4);
+      if (page !== previous) yield (previous = page);
+    }
+  }
+
   bytesFrom(stream: number, offset: number): number {
     const summary = this.summary(stream);
     if (summary === undefined || offset > summary.lastOffset) return 0;
     const { firstRow } = this.place(stream);
     const found = this.rowOfOffset(stream, offset);
     return summary.bytes - this.value(Math.max(found, firstRow), column.bytesBefore);
+  }
+
+  /** The batches from the one with `offset` on, as many as have at most `bytesMax`, but at least one. */
+  runFrom(stream: number, offset: number, bytesMax: number): IndexedRun | undefined {
+    const summary = this.summary(stream);
+    if (summary === undefined || offset > summary.lastOffset) return undefined;
+    const { firstRow, rowCount } = this.place(stream);
+    const first = Math.max(this.rowOfOffset(stream, offset), firstRow);
+    const end = firstRow + rowCount;
+    const before = this.value(first, column.bytesBefore);
+    // A row ends where the next one begins: the first row that begins past the bytes is the one behind the run.
+    const behind =
+      this.lastRowWhere(
+        first,
+        end - first,
+        column.bytesBefore,
+        (value) => value - before <= bytesMax,
+      ) + 1;
+    const isWhole = summary.bytes - before <= bytesMax;
+    const stop = isWhole ? end : Math.max(behind - 1, first + 1);
+    if (stop === end) {
+      return {
+        lastOffset: summary.lastOffset,
+        bytes: summary.bytes - before,
+        batches: end - first,
+      };
+    }
+    return {
+      lastOffset: this.value(stop, column.firstOffset) - 1,
+      bytes: this.value(stop, column.bytesBefore) - before,
+      batches: stop - first,
+    };
   }
 
   summary(stream: number): StreamSummary | undefined {
