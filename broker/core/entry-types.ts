@@ -10,6 +10,10 @@ export const entryTypes = {
   partitionCheckpoint: 19,
   /** The partition's topic was deleted. */
   partitionDropped: 20,
+  /** An object holds records of partitions. */
+  segmentsAdded: 21,
+  /** Rows of a manifest moved into a page in the object store. */
+  manifestPaged: 22,
 
   // --- subscription: one subscription in one partition ---------------------------------------------------
   acked: 32,

@@ -81,6 +81,7 @@ export const reasons = {
     'A commit failed; the broker stops and recovers at its next start.',
   ],
   DATA_LOSS: ['corrupt', 'Stored bytes are damaged or missing.'],
+  SHARD_TAKEN_OVER: ['conflict', 'Another broker owns the shard now; this one stops.'],
   VOLUME_FOREIGN: ['corrupt', 'The data directory belongs to another installation or shard.'],
   INTERNAL: ['internal', 'A bug in the broker.'],
 } as const satisfies Record<string, readonly [ErrorKind, string]>;

@@ -5,6 +5,8 @@
 declare const brand: unique symbol;
 type Branded<T, B extends string> = T & { readonly [brand]: B };
 
+/** Whose records they are. */
+export type TenantId = Branded<number, 'TenantId'>;
 export type TopicId = Branded<number, 'TopicId'>;
 /** Global over all topics; the journal's stream number. */
 export type PartitionId = Branded<number, 'PartitionId'>;
@@ -16,6 +18,7 @@ export type Epoch = Branded<number, 'Epoch'>;
 /** Dense number of a record in its partition, from 0, below 2^53. */
 export type Offset = number;
 
+export const tenantId = (n: number): TenantId => n as TenantId;
 export const topicId = (n: number): TopicId => n as TopicId;
 export const partitionId = (n: number): PartitionId => n as PartitionId;
 export const subscriptionId = (n: number): SubscriptionId => n as SubscriptionId;

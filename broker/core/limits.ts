@@ -69,6 +69,30 @@ export const limits = {
   /** Pages read from LMDB at once for a reader that goes forward: 1 MiB in one hop off the event loop. */
   readAheadPages: 4,
 
+  // --- Cold tier ---------------------------------------------------------------------------------------
+  /** Bytes of one segment object (spill into the next): one PUT, and two of them are in memory at a time. */
+  segmentBytesMax: 32 * MiB,
+  /** A partition with so much to offload gets objects of its own at once; less waits to be joined with others. */
+  segmentBytesMin: 8 * MiB,
+  /** Objects that are written at once. */
+  offloadsMax: 2,
+  /** Rows of one page of a manifest: 14 KiB, and what a partition has in memory and in its checkpoint. */
+  manifestPageRows: 256,
+  /** Manifest pages and object indexes kept in memory, per shard (spill). */
+  manifestCacheBytes: 4 * MiB,
+  segmentIndexCacheBytes: 8 * MiB,
+  /** Blocks of cold records kept in memory (spill). Eight readers with two extents each. */
+  coldCacheBytes: 64 * MiB,
+  /** Bytes of one GET for a reader that goes forward. */
+  coldExtentBytes: 4 * MiB,
+  /** Share of the volume for records that the object store has too, when no bytes are set. */
+  hotShareDefault: 0.5,
+  /** GETs for cold records at once (hold back). */
+  coldReadsMax: 8,
+  /** A call to the object store is given up after this, and longer for its bytes. */
+  storeCallMs: 10_000,
+  storeListMs: 300_000,
+
   // --- Delivery ----------------------------------------------------------------------------------------
   /** A frame to a client holds one batch or at most this much. */
   deliveryFrameBytes: 256 * KiB,

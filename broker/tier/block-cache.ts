@@ -1,0 +1,106 @@
+// Cold blocks in memory, least recently used first to go. Blocks that were fetched together share their bytes, so they
+// come and go together.
+//
+// Invariant: at most the budget, plus what was added last.
+import type { Offset, PartitionId } from '../core/ids.ts';
+import type { ColdBlock } from './cold-block.ts';
+
+/** Blocks of one GET. */
+export class Extent {
+  readonly blocks: readonly ColdBlock[];
+  readonly bytes: number;
+  /** Given up at this time: it holds damage, which may be mended meanwhile. */
+  readonly expiresMs: number;
+  /** Fetched for a reader that goes forward, and not touched yet. */
+  isAhead: boolean;
+
+  constructor(blocks: readonly ColdBlock[], expiresMs: number, isAhead: boolean) {
+    this.blocks = blocks;
+    this.bytes = blocks.reduce((sum, block) => sum + block.length, 0);
+    this.expiresMs = expiresMs;
+    this.isAhead = isAhead;
+  }
+}
+
+interface Resident {
+  readonly block: ColdBlock;
+  readonly extent: Extent;
+}
+
+export class BlockCache {
+  private readonly budgetBytes: number;
+  /** Oldest use first. */
+  private readonly extents = new Set<Extent>();
+  /** By partition, in the order of offsets. */
+  private readonly residents = new Map<PartitionId, Resident[]>();
+  private bytes = 0;
+
+  constructor(budgetBytes: number) {
+    this.budgetBytes = budgetBytes;
+  }
+
+  get usedBytes(): number {
+    return this.bytes;
+  }
+
+  /** The block that holds the offset, now the most recently used. */
+  find(partition: PartitionId, offset: Offset, nowMs: number): Resident | undefined {
+    const residents = this.residents.get(partition);
+    const found = residents?.[indexOf(residents, offset)];
+    if (found === undefined || found.block.firstOffset > offset) return undefined;
+    const { extent } = found;
+    if (extent.expiresMs <= nowMs) {
+      this.remove(extent);
+      return undefined;
+    }
+    this.extents.delete(extent);
+    this.extents.add(extent);
+    return found;
+  }
+
+  has(partition: PartitionId, offset: Offset): boolean {
+    const residents = this.residents.get(partition);
+    const found = residents?.[indexOf(residents, offset)];
+    return found !== undefined && found.block.firstOffset <= offset;
+  }
+
+  add(extent: Extent): void {
+    for (const block of extent.blocks) {
+      const residents = this.residents.get(block.partition) ?? [];
+      const index = indexOf(residents, block.firstOffset);
+      const other = residents[index];
+      // Fetched twice at once: the later one is dropped.
+      if (other !== undefined && other.block.firstOffset <= block.lastOffset) continue;
+      residents.splice(index, 0, { block, extent });
+      this.residents.set(block.partition, residents);
+    }
+    this.extents.add(extent);
+    this.bytes += extent.bytes;
+    for (const oldest of this.extents) {
+      if (this.bytes <= this.budgetBytes || oldest === extent) break;
+      this.remove(oldest);
+    }
+  }
+
+  private remove(extent: Extent): void {
+    if (!this.extents.delete(extent)) return;
+    this.bytes -= extent.bytes;
+    for (const { partition } of extent.blocks) {
+      const left = (this.residents.get(partition) ?? []).filter((one) => one.extent !== extent);
+      if (left.length === 0) this.residents.delete(partition);
+      else this.residents.set(partition, left);
+    }
+  }
+}
+
+/** Index of the first resident that ends at or after the offset. */
+function indexOf(residents: readonly Resident[], offset: Offset): number {
+  let low = 0;
+  let high = residents.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if ((residents[middle] as Resident).block.lastOffset < offset) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}

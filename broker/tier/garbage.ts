@@ -1,0 +1,102 @@
+// Deletes objects that nothing refers to: expired records, deleted topics, and what a crash or a failure left behind.
+//
+//   mark (what is referred to, what is in flight) → list → unreferenced for the whole grace period → delete
+//
+// Invariants:
+// - An object goes only if its name says that this shard made it, in this epoch or an earlier one, and no manifest, no
+//   uploaded checkpoint and no write in flight refers to it. The caller uploads a checkpoint between mark and sweep.
+// - A manifest page that cannot be read stops the sweep: what it refers to is not known.
+// - The grace period only spares slow readers a repeat; safety does not rest on it.
+import type { Clock } from '../core/clock.ts';
+import type { FailPoint } from '../core/fail-point.ts';
+import type { ObjectKey } from '../objects/object-store.ts';
+import type { ColdPartition, ManifestReader } from './manifest-reader.ts';
+import { parseTierObjectKey, tenantsPrefix, type TierObject } from './object-names.ts';
+import type { SegmentWriter } from './segment-writer.ts';
+import type { TierStore } from './tier-store.ts';
+
+/** What must stay, as of one moment. */
+export interface Mark {
+  readonly keys: Set<ObjectKey>;
+  readonly pages: readonly (() => Promise<Iterable<ObjectKey>>)[];
+  readonly pending: ReturnType<SegmentWriter['pending']>;
+}
+
+export interface SweepFigures {
+  readonly deleted: number;
+  readonly deletedBytes: number;
+  /** Unreferenced, and still within the grace period. */
+  readonly waiting: number;
+}
+
+export interface GarbageOptions {
+  readonly store: TierStore;
+  readonly writer: SegmentWriter;
+  readonly manifests: ManifestReader;
+  readonly clock: Clock;
+  readonly graceMs: number;
+  readonly failPoint: FailPoint;
+}
+
+export class Garbage {
+  private readonly options: GarbageOptions;
+  /** When each unreferenced object was first seen as such. */
+  private seenMs = new Map<ObjectKey, number>();
+
+  constructor(options: GarbageOptions) {
+    this.options = options;
+  }
+
+  /** In one turn: what the partitions refer to now. */
+  mark(partitions: Iterable<ColdPartition>): Mark {
+    const { store, writer, manifests } = this.options;
+    const keys = new Set<ObjectKey>();
+    const pages: (() => Promise<Iterable<ObjectKey>>)[] = [];
+    for (const partition of partitions) {
+      const { tenant, rows, pages: pointers } = partition.manifest;
+      for (const row of rows) keys.add(store.key('segment', tenant, row.object));
+      for (const pointer of pointers) {
+        keys.add(store.key('manifest', tenant, pointer.object));
+        pages.push(async () => {
+          const inPage = await manifests.page(partition, pointer);
+          return [...inPage].map((row) => store.key('segment', tenant, row.object));
+        });
+      }
+    }
+    return { keys, pages, pending: writer.pending() };
+  }
+
+  /** Deletes what was unreferenced before the mark for the whole grace period. Throws STORE_FAILED, DATA_LOSS. */
+  async sweep({ keys, pages, pending }: Mark): Promise<SweepFigures> {
+    const { store, writer, clock, graceMs, failPoint } = this.options;
+    for (const page of pages) for (const key of await page()) keys.add(key);
+    const nowMs = clock.monotonicMs();
+    const seenMs = new Map<ObjectKey, number>();
+    let deleted = 0;
+    let deletedBytes = 0;
+    for await (const { key, bytes } of store.list(tenantsPrefix)) {
+      const object = parseTierObjectKey(key);
+      if (object === undefined || keys.has(key) || !this.isOurs(object, writer.epoch, pending)) {
+        continue;
+      }
+      const since = this.seenMs.get(key) ?? nowMs;
+      if (nowMs - since < graceMs) {
+        seenMs.set(key, since);
+        continue;
+      }
+      await failPoint('garbage-before-delete');
+      await store.delete(key);
+      await failPoint('garbage-after-delete');
+      deleted++;
+      deletedBytes += bytes;
+    }
+    this.seenMs = seenMs;
+    return { deleted, deletedBytes, waiting: seenMs.size };
+  }
+
+  private isOurs(object: TierObject, epoch: number, pending: Mark['pending']): boolean {
+    if (object.shard !== this.options.store.shard || object.epoch > epoch) return false;
+    if (object.epoch < epoch) return true;
+    return object.number <= pending.lastNumber && !pending.inFlight.has(object.number);
+  }
+}
