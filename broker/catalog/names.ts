@@ -2,7 +2,9 @@
 //
 // Invariant: what a parse function answers is canonical: two names are the same thing exactly when their texts are
 // equal, and none can act as a path (`..`), an option (`-x`) or an internal publisher (`~dead/...`).
+import { assert } from '../core/assert.ts';
 import { BrokerError } from '../core/errors.ts';
+import { tenantId, type TenantId } from '../core/ids.ts';
 import { limits } from '../core/limits.ts';
 import { quoted } from '../core/quoted.ts';
 
@@ -24,6 +26,8 @@ export interface TopicName {
 
 /** Where a name without slashes lives; also the only tenant there is until tenants are built. */
 export const defaultTenant = 'public';
+/** Ids of tenants are never reused; the first is the default tenant's. */
+const defaultTenantId = tenantId(1);
 const defaultNamespace = 'default';
 
 const namePart = new RegExp(`^[a-zA-Z0-9][a-zA-Z0-9._-]{0,${limits.nameBytesMax - 1}}$`);
@@ -80,4 +84,10 @@ function nameInvalid(field: string, value: string, rule: string): BrokerError {
     `${field} name ${quoted(value)} is not valid: a ${field} name ${rule}`,
     { metadata: { field, value: quoted(value) } },
   );
+}
+
+/** The id of a tenant that exists. */
+export function tenantIdOf(tenant: string): TenantId {
+  assert(tenant === defaultTenant, `tenant ${tenant} exists`);
+  return defaultTenantId;
 }

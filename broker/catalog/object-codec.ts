@@ -16,7 +16,7 @@ const shardName = /^[a-z0-9][a-z0-9-]{0,31}$/;
 const idMax = 2 ** 32 - 1;
 
 export function encodeTopic(topic: Topic): Buffer {
-  const { retention } = topic.spec;
+  const { retention, tiering } = topic.spec;
   const writer = new WireWriter(128 + topic.partitions.length * 8);
   writer.uint(1, topic.id);
   writer.string(2, topic.name.full);
@@ -29,12 +29,15 @@ export function encodeTopic(topic: Topic): Buffer {
   writer.uint(9, topic.spec.batchBytesMax);
   writer.uint(10, topic.revision);
   writer.uint(11, topic.createdAtMs);
+  writer.uint(12, tiering.hotAgeMs);
+  writer.uint(13, tiering.hotBytes);
   return writer.finish();
 }
 
 export function decodeTopic(bytes: Uint8Array): Topic {
   const head = { id: 0, name: '', batchBytesMax: 0, revision: 0, createdAtMs: 0 };
   const retention = { ageMs: 0, bytes: 0, forever: false, unackedAgeMs: 0 };
+  const tiering = { hotAgeMs: 0, hotBytes: 0 };
   let partitions: readonly PartitionId[] = [];
   const shards: string[] = [];
   readMessage(bytes, {
@@ -49,6 +52,8 @@ export function decodeTopic(bytes: Uint8Array): Topic {
     [numberField(9)]: (reader) => (head.batchBytesMax = reader.varint()),
     [numberField(10)]: (reader) => (head.revision = reader.varint()),
     [numberField(11)]: (reader) => (head.createdAtMs = reader.varint()),
+    [numberField(12)]: (reader) => (tiering.hotAgeMs = reader.varint()),
+    [numberField(13)]: (reader) => (tiering.hotBytes = reader.varint()),
   });
   if (partitions.length === 0) throw new WireError('topic has no partitions');
   if (shards.length !== partitions.length) {
@@ -59,7 +64,7 @@ export function decodeTopic(bytes: Uint8Array): Topic {
     name: parseTopicName(head.name),
     partitions,
     shards,
-    spec: { partitions: partitions.length, retention, batchBytesMax: head.batchBytesMax },
+    spec: { partitions: partitions.length, retention, tiering, batchBytesMax: head.batchBytesMax },
     revision: head.revision,
     createdAtMs: head.createdAtMs,
   };

@@ -27,9 +27,18 @@ export interface Retention {
   readonly unackedAgeMs: number;
 }
 
+/** What stays on the broker's disk although the object store has it, per partition. See topic.proto. */
+export interface Tiering {
+  /** 0: as long as there is room. */
+  readonly hotAgeMs: number;
+  /** Stored bytes. 0: as long as there is room. */
+  readonly hotBytes: number;
+}
+
 export interface TopicSpec {
   readonly partitions: number;
   readonly retention: Retention;
+  readonly tiering: Tiering;
   /** Largest batch. */
   readonly batchBytesMax: number;
 }
@@ -39,6 +48,8 @@ export interface TopicSpecPatch {
   readonly partitions?: number | undefined;
   /** Replaced as a whole. */
   readonly retention?: Retention | undefined;
+  /** Replaced as a whole. */
+  readonly tiering?: Tiering | undefined;
   readonly batchBytesMax?: number | undefined;
 }
 
@@ -64,6 +75,7 @@ export interface ShardPartitions {
 export const topicSpecDefault: TopicSpec = {
   partitions: 1,
   retention: { ageMs: 7 * 24 * 3600 * 1000, bytes: 0, forever: false, unackedAgeMs: 0 },
+  tiering: { hotAgeMs: 0, hotBytes: 0 },
   batchBytesMax: limits.batchBytesDefault,
 };
 
@@ -72,6 +84,7 @@ export function patchTopicSpec(spec: TopicSpec, patch: TopicSpecPatch): TopicSpe
   const patched: TopicSpec = {
     partitions: patch.partitions ?? spec.partitions,
     retention: { ...(patch.retention ?? spec.retention) },
+    tiering: { ...(patch.tiering ?? spec.tiering) },
     batchBytesMax: patch.batchBytesMax ?? spec.batchBytesMax,
   };
   checkBetween('partitions', patched.partitions, 1, limits.partitionsPerTopicMax);
@@ -82,6 +95,8 @@ export function patchTopicSpec(spec: TopicSpec, patch: TopicSpecPatch): TopicSpe
     limits.batchBytesMax,
   );
   checkRetention(patched.retention);
+  checkBetween('tiering.hot_age_ms', patched.tiering.hotAgeMs, 0, Number.MAX_SAFE_INTEGER);
+  checkBetween('tiering.hot_bytes', patched.tiering.hotBytes, 0, Number.MAX_SAFE_INTEGER);
   return patched;
 }
 
@@ -113,6 +128,8 @@ function topicSpecFields(spec: TopicSpec): SpecFields {
     'retention.bytes': spec.retention.bytes,
     'retention.forever': spec.retention.forever,
     'retention.unacked_age_ms': spec.retention.unackedAgeMs,
+    'tiering.hot_age_ms': spec.tiering.hotAgeMs,
+    'tiering.hot_bytes': spec.tiering.hotBytes,
     batch_bytes_max: spec.batchBytesMax,
   };
 }

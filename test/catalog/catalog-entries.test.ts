@@ -37,14 +37,15 @@ const topic: fc.Arbitrary<Topic> = fc
       forever: fc.boolean(),
       unackedAgeMs: count,
     }),
+    tiering: fc.record({ hotAgeMs: count, hotBytes: count }),
     batchBytesMax: count,
     revision: count,
     createdAtMs: count,
   })
-  .map(({ shard: place, retention, batchBytesMax, ...rest }) => ({
+  .map(({ shard: place, retention, tiering, batchBytesMax, ...rest }) => ({
     ...rest,
     shards: rest.partitions.map(() => place),
-    spec: { partitions: rest.partitions.length, retention, batchBytesMax },
+    spec: { partitions: rest.partitions.length, retention, tiering, batchBytesMax },
   }));
 
 const start: fc.Arbitrary<StartPosition> = fc.oneof(

@@ -1,6 +1,6 @@
 // Valid bytes of everything that the broker stores beside batches: what the fuzzing of decoders starts from.
 import { entryTypes } from '../../broker/core/entry-types.ts';
-import { partitionId, publisherId, subscriptionId, topicId } from '../../broker/core/ids.ts';
+import { partitionId, publisherId, subscriptionId, tenantId, topicId } from '../../broker/core/ids.ts';
 import {
   encodeCatalogCheckpoint,
   encodeCatalogEvent,
@@ -17,6 +17,7 @@ import {
   encodePublisherOpened,
   encodeTrimmed,
 } from '../../broker/log/entries.ts';
+import { SegmentRows } from '../../broker/tier/segment-rows.ts';
 import { AckSet } from '../../broker/subscription/ack-set.ts';
 import {
   encodeEntry,
@@ -105,6 +106,7 @@ const topic: Topic = {
   spec: {
     partitions: 3,
     retention: { ageMs: 604_800_000, bytes: large, forever: false, unackedAgeMs: 0 },
+    tiering: { hotAgeMs: 86_400_000, hotBytes: large },
     batchBytesMax: 1_048_576,
   },
   revision: 77,
@@ -197,6 +199,7 @@ export const partitionCheckpoints: readonly Buffer[] = [0, 1, 3].map((count) =>
     startOffset: 10,
     nextOffset: large,
     lastAppendTimeMs: 1_700_000_000_000,
+    manifest: { tenant: tenantId(1), endOffset: 10, pages: [], rows: new SegmentRows() },
     publishers: Array.from({ length: count }, (_, i) => ({
       id: publisherId(1 + i),
       name: `publisher-${i}`,

@@ -11,7 +11,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file millrace/v1/cluster.proto.
  */
 export const file_millrace_v1_cluster: GenFile = /*@__PURE__*/
-  fileDesc("ChltaWxscmFjZS92MS9jbHVzdGVyLnByb3RvEgttaWxscmFjZS52MSITChFHZXRDbHVzdGVyUmVxdWVzdCKvAQoSR2V0Q2x1c3RlclJlc3BvbnNlEhIKCmNsdXN0ZXJfaWQYASABKAkSDwoHdmVyc2lvbhgCIAEoCRIkCgdicm9rZXJzGAMgAygLMhMubWlsbHJhY2UudjEuQnJva2VyEiIKBnNoYXJkcxgEIAMoCzISLm1pbGxyYWNlLnYxLlNoYXJkEioKBmxpbWl0cxgFIAEoCzIaLm1pbGxyYWNlLnYxLkNsdXN0ZXJMaW1pdHMiQwoGQnJva2VyEhEKCWJyb2tlcl9pZBgBIAEoCRIPCgdhZGRyZXNzGAIgASgJEhUKDXN0YXJ0ZWRfYXRfbXMYAyABKAQigQEKBVNoYXJkEgwKBG5hbWUYASABKAkSDQoFZXBvY2gYAiABKA0SEQoJYnJva2VyX2lkGAMgASgJEhcKD3BhcnRpdGlvbl9jb3VudBgEIAEoDRIVCg1qb3VybmFsX2J5dGVzGAUgASgEEhgKEGdlbmVyYXRpb25fY291bnQYBiABKA0ieQoNQ2x1c3RlckxpbWl0cxIZChFyZXF1ZXN0X2J5dGVzX21heBgBIAEoDRIXCg9iYXRjaF9ieXRlc19tYXgYAiABKA0SIAoYcGFydGl0aW9uc19wZXJfdG9waWNfbWF4GAMgASgNEhIKCnRvcGljc19tYXgYBCABKA0yZQoOQ2x1c3RlclNlcnZpY2USUwoKR2V0Q2x1c3RlchIeLm1pbGxyYWNlLnYxLkdldENsdXN0ZXJSZXF1ZXN0Gh8ubWlsbHJhY2UudjEuR2V0Q2x1c3RlclJlc3BvbnNlIgTI8xgBYgZwcm90bzM", [file_millrace_v1_permission]);
+  fileDesc("ChltaWxscmFjZS92MS9jbHVzdGVyLnByb3RvEgttaWxscmFjZS52MSITChFHZXRDbHVzdGVyUmVxdWVzdCLFAQoSR2V0Q2x1c3RlclJlc3BvbnNlEhIKCmNsdXN0ZXJfaWQYASABKAkSDwoHdmVyc2lvbhgCIAEoCRIkCgdicm9rZXJzGAMgAygLMhMubWlsbHJhY2UudjEuQnJva2VyEiIKBnNoYXJkcxgEIAMoCzISLm1pbGxyYWNlLnYxLlNoYXJkEioKBmxpbWl0cxgFIAEoCzIaLm1pbGxyYWNlLnYxLkNsdXN0ZXJMaW1pdHMSFAoMb2JqZWN0X3N0b3JlGAYgASgJIkMKBkJyb2tlchIRCglicm9rZXJfaWQYASABKAkSDwoHYWRkcmVzcxgCIAEoCRIVCg1zdGFydGVkX2F0X21zGAMgASgEIvMBCgVTaGFyZBIMCgRuYW1lGAEgASgJEg0KBWVwb2NoGAIgASgNEhEKCWJyb2tlcl9pZBgDIAEoCRIXCg9wYXJ0aXRpb25fY291bnQYBCABKA0SFQoNam91cm5hbF9ieXRlcxgFIAEoBBIYChBnZW5lcmF0aW9uX2NvdW50GAYgASgNEhkKEXVub2ZmbG9hZGVkX2J5dGVzGAcgASgEEhwKFHVub2ZmbG9hZGVkX3NpbmNlX21zGAggASgEEhcKD29mZmxvYWRfZmFpbHVyZRgJIAEoCRIeChZjaGVja3BvaW50X3VwbG9hZGVkX21zGAogASgEInkKDUNsdXN0ZXJMaW1pdHMSGQoRcmVxdWVzdF9ieXRlc19tYXgYASABKA0SFwoPYmF0Y2hfYnl0ZXNfbWF4GAIgASgNEiAKGHBhcnRpdGlvbnNfcGVyX3RvcGljX21heBgDIAEoDRISCgp0b3BpY3NfbWF4GAQgASgNMmUKDkNsdXN0ZXJTZXJ2aWNlElMKCkdldENsdXN0ZXISHi5taWxscmFjZS52MS5HZXRDbHVzdGVyUmVxdWVzdBofLm1pbGxyYWNlLnYxLkdldENsdXN0ZXJSZXNwb25zZSIEyPMYAWIGcHJvdG8z", [file_millrace_v1_permission]);
 
 /**
  * @generated from message millrace.v1.GetClusterRequest
@@ -58,6 +58,13 @@ export type GetClusterResponse = Message<"millrace.v1.GetClusterResponse"> & {
    * @generated from field: millrace.v1.ClusterLimits limits = 5;
    */
   limits?: ClusterLimits | undefined;
+
+  /**
+   * Where cold records are, without credentials.
+   *
+   * @generated from field: string object_store = 6;
+   */
+  objectStore: string;
 };
 
 /**
@@ -135,6 +142,34 @@ export type Shard = Message<"millrace.v1.Shard"> & {
    * @generated from field: uint32 generation_count = 6;
    */
   generationCount: number;
+
+  /**
+   * Sealed records that only the broker's disk has, bytes.
+   *
+   * @generated from field: uint64 unoffloaded_bytes = 7;
+   */
+  unoffloadedBytes: bigint;
+
+  /**
+   * Append time of the oldest record that only the broker's disk has, ms; 0: there is none. What a lost disk would cost.
+   *
+   * @generated from field: uint64 unoffloaded_since_ms = 8;
+   */
+  unoffloadedSinceMs: bigint;
+
+  /**
+   * Why the last offload failed; empty since one went well.
+   *
+   * @generated from field: string offload_failure = 9;
+   */
+  offloadFailure: string;
+
+  /**
+   * When the newest checkpoint in the object store was begun, ms; 0: none since the start.
+   *
+   * @generated from field: uint64 checkpoint_uploaded_ms = 10;
+   */
+  checkpointUploadedMs: bigint;
 };
 
 /**

@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file millrace/v1/topic.proto.
  */
 export const file_millrace_v1_topic: GenFile = /*@__PURE__*/
-  fileDesc("ChdtaWxscmFjZS92MS90b3BpYy5wcm90bxILbWlsbHJhY2UudjEiiQEKBVRvcGljEgwKBG5hbWUYASABKAkSEAoIdG9waWNfaWQYAiABKAkSEAoIcmV2aXNpb24YAyABKAkSJAoEc3BlYxgEIAEoCzIWLm1pbGxyYWNlLnYxLlRvcGljU3BlYxIoCgZzdGF0dXMYBSABKAsyGC5taWxscmFjZS52MS5Ub3BpY1N0YXR1cyKQAQoJVG9waWNTcGVjEhcKCnBhcnRpdGlvbnMYASABKA1IAIgBARIpCglyZXRlbnRpb24YAiABKAsyFi5taWxscmFjZS52MS5SZXRlbnRpb24SHAoPYmF0Y2hfYnl0ZXNfbWF4GAMgASgNSAGIAQFCDQoLX3BhcnRpdGlvbnNCEgoQX2JhdGNoX2J5dGVzX21heCJTCglSZXRlbnRpb24SDgoGYWdlX21zGAEgASgEEg0KBWJ5dGVzGAIgASgEEg8KB2ZvcmV2ZXIYAyABKAgSFgoOdW5hY2tlZF9hZ2VfbXMYBCABKAQicQoLVG9waWNTdGF0dXMSMAoKcGFydGl0aW9ucxgBIAMoCzIcLm1pbGxyYWNlLnYxLlBhcnRpdGlvblN0YXR1cxIUCgxzdG9yZWRfYnl0ZXMYAiABKAQSGgoSc3Vic2NyaXB0aW9uX2NvdW50GAMgASgNIr0BCg9QYXJ0aXRpb25TdGF0dXMSEQoJcGFydGl0aW9uGAEgASgNEhQKDHN0YXJ0X29mZnNldBgCIAEoBBISCgplbmRfb2Zmc2V0GAMgASgEEhQKDHN0b3JlZF9ieXRlcxgEIAEoBBIbChNsYXN0X2FwcGVuZF90aW1lX21zGAUgASgEEioKBW93bmVyGAYgASgLMhsubWlsbHJhY2UudjEuUGFydGl0aW9uT3duZXISDgoGZGFtYWdlGAcgASgJIlIKDlBhcnRpdGlvbk93bmVyEhEKCXBhcnRpdGlvbhgBIAEoDRINCgVzaGFyZBgCIAEoCRINCgVlcG9jaBgDIAEoDRIPCgdhZGRyZXNzGAQgASgJImoKEUFwcGx5VG9waWNSZXF1ZXN0EgwKBG5hbWUYASABKAkSJAoEc3BlYxgCIAEoCzIWLm1pbGxyYWNlLnYxLlRvcGljU3BlYxIQCghyZXZpc2lvbhgDIAEoCRIPCgdkcnlfcnVuGAQgASgIIlkKEkFwcGx5VG9waWNSZXNwb25zZRIhCgV0b3BpYxgBIAEoCzISLm1pbGxyYWNlLnYxLlRvcGljEg8KB2NoYW5nZXMYAiADKAkSDwoHY3JlYXRlZBgDIAEoCCIfCg9HZXRUb3BpY1JlcXVlc3QSDAoEbmFtZRgBIAEoCSI1ChBHZXRUb3BpY1Jlc3BvbnNlEiEKBXRvcGljGAEgASgLMhIubWlsbHJhY2UudjEuVG9waWMiSgoRTGlzdFRvcGljc1JlcXVlc3QSDgoGcHJlZml4GAEgASgJEhEKCXBhZ2Vfc2l6ZRgCIAEoDRISCgpwYWdlX3Rva2VuGAMgASgJIlEKEkxpc3RUb3BpY3NSZXNwb25zZRIiCgZ0b3BpY3MYASADKAsyEi5taWxscmFjZS52MS5Ub3BpYxIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiNAoSRGVsZXRlVG9waWNSZXF1ZXN0EgwKBG5hbWUYASABKAkSEAoIdG9waWNfaWQYAiABKAkiFQoTRGVsZXRlVG9waWNSZXNwb25zZSIiChJMb2NhdGVUb3BpY1JlcXVlc3QSDAoEbmFtZRgBIAEoCSJUChNMb2NhdGVUb3BpY1Jlc3BvbnNlEhAKCHRvcGljX2lkGAEgASgJEisKBm93bmVycxgCIAMoCzIbLm1pbGxyYWNlLnYxLlBhcnRpdGlvbk93bmVyMrcDCgxUb3BpY1NlcnZpY2USUwoKQXBwbHlUb3BpYxIeLm1pbGxyYWNlLnYxLkFwcGx5VG9waWNSZXF1ZXN0Gh8ubWlsbHJhY2UudjEuQXBwbHlUb3BpY1Jlc3BvbnNlIgTI8xgEEk0KCEdldFRvcGljEhwubWlsbHJhY2UudjEuR2V0VG9waWNSZXF1ZXN0Gh0ubWlsbHJhY2UudjEuR2V0VG9waWNSZXNwb25zZSIEyPMYARJTCgpMaXN0VG9waWNzEh4ubWlsbHJhY2UudjEuTGlzdFRvcGljc1JlcXVlc3QaHy5taWxscmFjZS52MS5MaXN0VG9waWNzUmVzcG9uc2UiBMjzGAESVgoLRGVsZXRlVG9waWMSHy5taWxscmFjZS52MS5EZWxldGVUb3BpY1JlcXVlc3QaIC5taWxscmFjZS52MS5EZWxldGVUb3BpY1Jlc3BvbnNlIgTI8xgEElYKC0xvY2F0ZVRvcGljEh8ubWlsbHJhY2UudjEuTG9jYXRlVG9waWNSZXF1ZXN0GiAubWlsbHJhY2UudjEuTG9jYXRlVG9waWNSZXNwb25zZSIEyPMYAWIGcHJvdG8z", [file_millrace_v1_permission]);
+  fileDesc("ChdtaWxscmFjZS92MS90b3BpYy5wcm90bxILbWlsbHJhY2UudjEiiQEKBVRvcGljEgwKBG5hbWUYASABKAkSEAoIdG9waWNfaWQYAiABKAkSEAoIcmV2aXNpb24YAyABKAkSJAoEc3BlYxgEIAEoCzIWLm1pbGxyYWNlLnYxLlRvcGljU3BlYxIoCgZzdGF0dXMYBSABKAsyGC5taWxscmFjZS52MS5Ub3BpY1N0YXR1cyK3AQoJVG9waWNTcGVjEhcKCnBhcnRpdGlvbnMYASABKA1IAIgBARIpCglyZXRlbnRpb24YAiABKAsyFi5taWxscmFjZS52MS5SZXRlbnRpb24SHAoPYmF0Y2hfYnl0ZXNfbWF4GAMgASgNSAGIAQESJQoHdGllcmluZxgEIAEoCzIULm1pbGxyYWNlLnYxLlRpZXJpbmdCDQoLX3BhcnRpdGlvbnNCEgoQX2JhdGNoX2J5dGVzX21heCJTCglSZXRlbnRpb24SDgoGYWdlX21zGAEgASgEEg0KBWJ5dGVzGAIgASgEEg8KB2ZvcmV2ZXIYAyABKAgSFgoOdW5hY2tlZF9hZ2VfbXMYBCABKAQiMAoHVGllcmluZxISCgpob3RfYWdlX21zGAEgASgEEhEKCWhvdF9ieXRlcxgCIAEoBCKYAQoLVG9waWNTdGF0dXMSMAoKcGFydGl0aW9ucxgBIAMoCzIcLm1pbGxyYWNlLnYxLlBhcnRpdGlvblN0YXR1cxIUCgxzdG9yZWRfYnl0ZXMYAiABKAQSGgoSc3Vic2NyaXB0aW9uX2NvdW50GAMgASgNEhEKCWhvdF9ieXRlcxgEIAEoBBISCgpjb2xkX2J5dGVzGAUgASgEIpwCCg9QYXJ0aXRpb25TdGF0dXMSEQoJcGFydGl0aW9uGAEgASgNEhQKDHN0YXJ0X29mZnNldBgCIAEoBBISCgplbmRfb2Zmc2V0GAMgASgEEhQKDHN0b3JlZF9ieXRlcxgEIAEoBBIbChNsYXN0X2FwcGVuZF90aW1lX21zGAUgASgEEioKBW93bmVyGAYgASgLMhsubWlsbHJhY2UudjEuUGFydGl0aW9uT3duZXISDgoGZGFtYWdlGAcgASgJEhgKEGhvdF9zdGFydF9vZmZzZXQYCCABKAQSHAoUb2ZmbG9hZGVkX2VuZF9vZmZzZXQYCSABKAQSEQoJaG90X2J5dGVzGAogASgEEhIKCmNvbGRfYnl0ZXMYCyABKAQiUgoOUGFydGl0aW9uT3duZXISEQoJcGFydGl0aW9uGAEgASgNEg0KBXNoYXJkGAIgASgJEg0KBWVwb2NoGAMgASgNEg8KB2FkZHJlc3MYBCABKAkiagoRQXBwbHlUb3BpY1JlcXVlc3QSDAoEbmFtZRgBIAEoCRIkCgRzcGVjGAIgASgLMhYubWlsbHJhY2UudjEuVG9waWNTcGVjEhAKCHJldmlzaW9uGAMgASgJEg8KB2RyeV9ydW4YBCABKAgiWQoSQXBwbHlUb3BpY1Jlc3BvbnNlEiEKBXRvcGljGAEgASgLMhIubWlsbHJhY2UudjEuVG9waWMSDwoHY2hhbmdlcxgCIAMoCRIPCgdjcmVhdGVkGAMgASgIIh8KD0dldFRvcGljUmVxdWVzdBIMCgRuYW1lGAEgASgJIjUKEEdldFRvcGljUmVzcG9uc2USIQoFdG9waWMYASABKAsyEi5taWxscmFjZS52MS5Ub3BpYyJKChFMaXN0VG9waWNzUmVxdWVzdBIOCgZwcmVmaXgYASABKAkSEQoJcGFnZV9zaXplGAIgASgNEhIKCnBhZ2VfdG9rZW4YAyABKAkiUQoSTGlzdFRvcGljc1Jlc3BvbnNlEiIKBnRvcGljcxgBIAMoCzISLm1pbGxyYWNlLnYxLlRvcGljEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSI0ChJEZWxldGVUb3BpY1JlcXVlc3QSDAoEbmFtZRgBIAEoCRIQCgh0b3BpY19pZBgCIAEoCSIVChNEZWxldGVUb3BpY1Jlc3BvbnNlIjEKE09mZmxvYWRUb3BpY1JlcXVlc3QSDAoEbmFtZRgBIAEoCRIMCgR3YWl0GAIgASgIIkAKFE9mZmxvYWRUb3BpY1Jlc3BvbnNlEigKBnN0YXR1cxgBIAEoCzIYLm1pbGxyYWNlLnYxLlRvcGljU3RhdHVzIiIKEkxvY2F0ZVRvcGljUmVxdWVzdBIMCgRuYW1lGAEgASgJIlQKE0xvY2F0ZVRvcGljUmVzcG9uc2USEAoIdG9waWNfaWQYASABKAkSKwoGb3duZXJzGAIgAygLMhsubWlsbHJhY2UudjEuUGFydGl0aW9uT3duZXIykgQKDFRvcGljU2VydmljZRJTCgpBcHBseVRvcGljEh4ubWlsbHJhY2UudjEuQXBwbHlUb3BpY1JlcXVlc3QaHy5taWxscmFjZS52MS5BcHBseVRvcGljUmVzcG9uc2UiBMjzGAQSTQoIR2V0VG9waWMSHC5taWxscmFjZS52MS5HZXRUb3BpY1JlcXVlc3QaHS5taWxscmFjZS52MS5HZXRUb3BpY1Jlc3BvbnNlIgTI8xgBElMKCkxpc3RUb3BpY3MSHi5taWxscmFjZS52MS5MaXN0VG9waWNzUmVxdWVzdBofLm1pbGxyYWNlLnYxLkxpc3RUb3BpY3NSZXNwb25zZSIEyPMYARJWCgtEZWxldGVUb3BpYxIfLm1pbGxyYWNlLnYxLkRlbGV0ZVRvcGljUmVxdWVzdBogLm1pbGxyYWNlLnYxLkRlbGV0ZVRvcGljUmVzcG9uc2UiBMjzGAQSWQoMT2ZmbG9hZFRvcGljEiAubWlsbHJhY2UudjEuT2ZmbG9hZFRvcGljUmVxdWVzdBohLm1pbGxyYWNlLnYxLk9mZmxvYWRUb3BpY1Jlc3BvbnNlIgTI8xgEElYKC0xvY2F0ZVRvcGljEh8ubWlsbHJhY2UudjEuTG9jYXRlVG9waWNSZXF1ZXN0GiAubWlsbHJhY2UudjEuTG9jYXRlVG9waWNSZXNwb25zZSIEyPMYAWIGcHJvdG8z", [file_millrace_v1_permission]);
 
 /**
  * @generated from message millrace.v1.Topic
@@ -83,6 +83,13 @@ export type TopicSpec = Message<"millrace.v1.TopicSpec"> & {
    * @generated from field: optional uint32 batch_bytes_max = 3;
    */
   batchBytesMax?: number | undefined;
+
+  /**
+   * Unset at creation: records stay on the broker's disk as long as there is room.
+   *
+   * @generated from field: millrace.v1.Tiering tiering = 4;
+   */
+  tiering?: Tiering | undefined;
 };
 
 /**
@@ -136,6 +143,36 @@ export const RetentionSchema: GenMessage<Retention> = /*@__PURE__*/
   messageDesc(file_millrace_v1_topic, 2);
 
 /**
+ * How much of each partition stays on the broker's disk although the object store has it. What is outside leaves
+ * the disk as soon as everything beside it in the same file of the journal may; when the disk's share for hot records
+ * (--hot-bytes) is used up, the oldest leaves whatever this says. Replaced as a whole when set.
+ *
+ * @generated from message millrace.v1.Tiering
+ */
+export type Tiering = Message<"millrace.v1.Tiering"> & {
+  /**
+   * Age from the append time, ms. 0: no limit.
+   *
+   * @generated from field: uint64 hot_age_ms = 1;
+   */
+  hotAgeMs: bigint;
+
+  /**
+   * Stored bytes of the newest batches. 0: no limit. Both set: hot means inside both.
+   *
+   * @generated from field: uint64 hot_bytes = 2;
+   */
+  hotBytes: bigint;
+};
+
+/**
+ * Describes the message millrace.v1.Tiering.
+ * Use `create(TieringSchema)` to create a new message.
+ */
+export const TieringSchema: GenMessage<Tiering> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_topic, 3);
+
+/**
  * @generated from message millrace.v1.TopicStatus
  */
 export type TopicStatus = Message<"millrace.v1.TopicStatus"> & {
@@ -155,6 +192,18 @@ export type TopicStatus = Message<"millrace.v1.TopicStatus"> & {
    * @generated from field: uint32 subscription_count = 3;
    */
   subscriptionCount: number;
+
+  /**
+   * Of stored_bytes: what is on the broker's disk, and what is in the object store. Records may be in both.
+   *
+   * @generated from field: uint64 hot_bytes = 4;
+   */
+  hotBytes: bigint;
+
+  /**
+   * @generated from field: uint64 cold_bytes = 5;
+   */
+  coldBytes: bigint;
 };
 
 /**
@@ -162,7 +211,7 @@ export type TopicStatus = Message<"millrace.v1.TopicStatus"> & {
  * Use `create(TopicStatusSchema)` to create a new message.
  */
 export const TopicStatusSchema: GenMessage<TopicStatus> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_topic, 3);
+  messageDesc(file_millrace_v1_topic, 4);
 
 /**
  * @generated from message millrace.v1.PartitionStatus
@@ -210,6 +259,30 @@ export type PartitionStatus = Message<"millrace.v1.PartitionStatus"> & {
    * @generated from field: string damage = 7;
    */
   damage: string;
+
+  /**
+   * Oldest record on the broker's disk; those before it are in the object store only.
+   *
+   * @generated from field: uint64 hot_start_offset = 8;
+   */
+  hotStartOffset: bigint;
+
+  /**
+   * First record that the object store does not have.
+   *
+   * @generated from field: uint64 offloaded_end_offset = 9;
+   */
+  offloadedEndOffset: bigint;
+
+  /**
+   * @generated from field: uint64 hot_bytes = 10;
+   */
+  hotBytes: bigint;
+
+  /**
+   * @generated from field: uint64 cold_bytes = 11;
+   */
+  coldBytes: bigint;
 };
 
 /**
@@ -217,7 +290,7 @@ export type PartitionStatus = Message<"millrace.v1.PartitionStatus"> & {
  * Use `create(PartitionStatusSchema)` to create a new message.
  */
 export const PartitionStatusSchema: GenMessage<PartitionStatus> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_topic, 4);
+  messageDesc(file_millrace_v1_topic, 5);
 
 /**
  * @generated from message millrace.v1.PartitionOwner
@@ -251,7 +324,7 @@ export type PartitionOwner = Message<"millrace.v1.PartitionOwner"> & {
  * Use `create(PartitionOwnerSchema)` to create a new message.
  */
 export const PartitionOwnerSchema: GenMessage<PartitionOwner> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_topic, 5);
+  messageDesc(file_millrace_v1_topic, 6);
 
 /**
  * @generated from message millrace.v1.ApplyTopicRequest
@@ -287,7 +360,7 @@ export type ApplyTopicRequest = Message<"millrace.v1.ApplyTopicRequest"> & {
  * Use `create(ApplyTopicRequestSchema)` to create a new message.
  */
 export const ApplyTopicRequestSchema: GenMessage<ApplyTopicRequest> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_topic, 6);
+  messageDesc(file_millrace_v1_topic, 7);
 
 /**
  * @generated from message millrace.v1.ApplyTopicResponse
@@ -318,7 +391,7 @@ export type ApplyTopicResponse = Message<"millrace.v1.ApplyTopicResponse"> & {
  * Use `create(ApplyTopicResponseSchema)` to create a new message.
  */
 export const ApplyTopicResponseSchema: GenMessage<ApplyTopicResponse> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_topic, 7);
+  messageDesc(file_millrace_v1_topic, 8);
 
 /**
  * @generated from message millrace.v1.GetTopicRequest
@@ -335,7 +408,7 @@ export type GetTopicRequest = Message<"millrace.v1.GetTopicRequest"> & {
  * Use `create(GetTopicRequestSchema)` to create a new message.
  */
 export const GetTopicRequestSchema: GenMessage<GetTopicRequest> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_topic, 8);
+  messageDesc(file_millrace_v1_topic, 9);
 
 /**
  * @generated from message millrace.v1.GetTopicResponse
@@ -352,7 +425,7 @@ export type GetTopicResponse = Message<"millrace.v1.GetTopicResponse"> & {
  * Use `create(GetTopicResponseSchema)` to create a new message.
  */
 export const GetTopicResponseSchema: GenMessage<GetTopicResponse> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_topic, 9);
+  messageDesc(file_millrace_v1_topic, 10);
 
 /**
  * @generated from message millrace.v1.ListTopicsRequest
@@ -383,7 +456,7 @@ export type ListTopicsRequest = Message<"millrace.v1.ListTopicsRequest"> & {
  * Use `create(ListTopicsRequestSchema)` to create a new message.
  */
 export const ListTopicsRequestSchema: GenMessage<ListTopicsRequest> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_topic, 10);
+  messageDesc(file_millrace_v1_topic, 11);
 
 /**
  * @generated from message millrace.v1.ListTopicsResponse
@@ -407,7 +480,7 @@ export type ListTopicsResponse = Message<"millrace.v1.ListTopicsResponse"> & {
  * Use `create(ListTopicsResponseSchema)` to create a new message.
  */
 export const ListTopicsResponseSchema: GenMessage<ListTopicsResponse> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_topic, 11);
+  messageDesc(file_millrace_v1_topic, 12);
 
 /**
  * @generated from message millrace.v1.DeleteTopicRequest
@@ -431,7 +504,7 @@ export type DeleteTopicRequest = Message<"millrace.v1.DeleteTopicRequest"> & {
  * Use `create(DeleteTopicRequestSchema)` to create a new message.
  */
 export const DeleteTopicRequestSchema: GenMessage<DeleteTopicRequest> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_topic, 12);
+  messageDesc(file_millrace_v1_topic, 13);
 
 /**
  * @generated from message millrace.v1.DeleteTopicResponse
@@ -444,7 +517,50 @@ export type DeleteTopicResponse = Message<"millrace.v1.DeleteTopicResponse"> & {
  * Use `create(DeleteTopicResponseSchema)` to create a new message.
  */
 export const DeleteTopicResponseSchema: GenMessage<DeleteTopicResponse> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_topic, 13);
+  messageDesc(file_millrace_v1_topic, 14);
+
+/**
+ * @generated from message millrace.v1.OffloadTopicRequest
+ */
+export type OffloadTopicRequest = Message<"millrace.v1.OffloadTopicRequest"> & {
+  /**
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * Answer when it is done; else it goes on behind the answer.
+   *
+   * @generated from field: bool wait = 2;
+   */
+  wait: boolean;
+};
+
+/**
+ * Describes the message millrace.v1.OffloadTopicRequest.
+ * Use `create(OffloadTopicRequestSchema)` to create a new message.
+ */
+export const OffloadTopicRequestSchema: GenMessage<OffloadTopicRequest> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_topic, 15);
+
+/**
+ * @generated from message millrace.v1.OffloadTopicResponse
+ */
+export type OffloadTopicResponse = Message<"millrace.v1.OffloadTopicResponse"> & {
+  /**
+   * As they are at the answer.
+   *
+   * @generated from field: millrace.v1.TopicStatus status = 1;
+   */
+  status?: TopicStatus | undefined;
+};
+
+/**
+ * Describes the message millrace.v1.OffloadTopicResponse.
+ * Use `create(OffloadTopicResponseSchema)` to create a new message.
+ */
+export const OffloadTopicResponseSchema: GenMessage<OffloadTopicResponse> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_topic, 16);
 
 /**
  * @generated from message millrace.v1.LocateTopicRequest
@@ -461,7 +577,7 @@ export type LocateTopicRequest = Message<"millrace.v1.LocateTopicRequest"> & {
  * Use `create(LocateTopicRequestSchema)` to create a new message.
  */
 export const LocateTopicRequestSchema: GenMessage<LocateTopicRequest> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_topic, 14);
+  messageDesc(file_millrace_v1_topic, 17);
 
 /**
  * @generated from message millrace.v1.LocateTopicResponse
@@ -483,7 +599,7 @@ export type LocateTopicResponse = Message<"millrace.v1.LocateTopicResponse"> & {
  * Use `create(LocateTopicResponseSchema)` to create a new message.
  */
 export const LocateTopicResponseSchema: GenMessage<LocateTopicResponse> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_topic, 15);
+  messageDesc(file_millrace_v1_topic, 18);
 
 /**
  * Topics and where their partitions are.
@@ -530,6 +646,17 @@ export const TopicService: GenService<{
     methodKind: "unary";
     input: typeof DeleteTopicRequestSchema;
     output: typeof DeleteTopicResponseSchema;
+  },
+  /**
+   * Brings everything that the topic has now to the object store, instead of when it is due. A failure of the object
+   * store is STORE_FAILED; then it is tried again on schedule.
+   *
+   * @generated from rpc millrace.v1.TopicService.OffloadTopic
+   */
+  offloadTopic: {
+    methodKind: "unary";
+    input: typeof OffloadTopicRequestSchema;
+    output: typeof OffloadTopicResponseSchema;
   },
   /**
    * Where the partitions are. Works on every broker.
