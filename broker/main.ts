@@ -7,25 +7,33 @@ import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { Broker } from './cluster/broker.ts';
 import { lockDataDirectory } from './cluster/data-lock.ts';
-import { claimRoot } from './cluster/root.ts';
+import { claimRoot, publishCheckpoint } from './cluster/root.ts';
 import { openVolume, type Volume } from './cluster/volume.ts';
 import { systemClock } from './core/clock.ts';
-import type { BrokerError } from './core/errors.ts';
+import { toBrokerError, type BrokerError } from './core/errors.ts';
+import { noFailPoint, type FailPoint } from './core/fail-point.ts';
+import { limits } from './core/limits.ts';
 import type { Log } from './core/log.ts';
+import type { Metrics } from './core/metrics.ts';
 import { systemRandom } from './core/random.ts';
 import { formatHostPort } from './host-port.ts';
 import { newestEpoch } from './journal/generation-list.ts';
 import { lmdbStorage } from './journal/storage-lmdb.ts';
 import { DirectoryObjectStore } from './objects/directory.ts';
+import type { ObjectStore } from './objects/object-store.ts';
 import { registerBrokerMetrics } from './server/broker-metrics.ts';
 import { GrpcServer } from './server/grpc-server.ts';
 import { HttpServer } from './server/http-server.ts';
 import { pinoLog } from './server/pino-log.ts';
 import { prometheusMetrics } from './server/prometheus-metrics.ts';
 import type { Settings } from './settings.ts';
-import { catalogShard, CatalogStore } from './shard/catalog-store.ts';
+import { catalogShard, CatalogStore, type CatalogUpload } from './shard/catalog-store.ts';
 import { DiskGuard, volumeOf } from './shard/disk-guard.ts';
+import type { ShardTierOptions } from './shard/shard-tier.ts';
 import { Shard } from './shard/shard.ts';
+import { BlockCache } from './tier/block-cache.ts';
+import { Slots } from './tier/slots.ts';
+import { TierStore } from './tier/tier-store.ts';
 
 export const version = '0.1.0';
 
@@ -41,18 +49,44 @@ export interface RunningBroker {
 
 /** How often the file system is asked for free space. What is admitted in between is counted. */
 const diskIntervalMs = 200;
+/** How often it is asked whether something is due for the object store. */
+const offloadIntervalMs = 500;
+
+/** Doors for tests; nothing stands behind them otherwise. */
+export interface StartHooks {
+  readonly failPoint?: FailPoint;
+}
 
 /** `onFatal` ends the process: nothing may be confirmed after a failed commit. */
 export async function startBroker(
   settings: Settings,
   onFatal: (error: BrokerError) => void,
+  hooks: StartHooks = {},
 ): Promise<RunningBroker> {
   const log = pinoLog(settings.logLevel, logFormat(settings));
   const lock = await lockDataDirectory(settings.dataDir);
   const volume = await openVolume(settings.dataDir, systemRandom);
-  const broker = await openBroker(settings, volume, log, onFatal);
+  const metrics = prometheusMetrics();
+  const disk = new DiskGuard(() => volumeOf(settings.dataDir));
+  await disk.refresh(0);
+  const store = await DirectoryObjectStore.open(join(settings.dataDir, 'objects'));
+  const { failPoint = noFailPoint } = hooks;
+  const brokerId = hostname();
+  const surroundings = {
+    settings,
+    volume,
+    store,
+    storeSharesVolume: true,
+    disk,
+    metrics,
+    log,
+    failPoint,
+    brokerId,
+    onFatal,
+  };
+  const broker = await openBroker(surroundings);
   await broker.refreshDisk();
-  const stopUpkeep = startUpkeep(broker, settings, log);
+  const stopUpkeep = startUpkeep(broker, settings, log, onFatal);
 
   let notReady = '';
   const { host, port } = settings.listen;
@@ -61,7 +95,6 @@ export async function startBroker(
   broker.address = settings.advertiseAddress
     ? formatHostPort(settings.advertiseAddress)
     : grpcAddress;
-  const metrics = prometheusMetrics();
   registerBrokerMetrics(metrics, broker, grpc);
   const http = new HttpServer({ ...settings.httpListen, metrics, notReady: () => notReady });
   const httpAddress = formatHostPort({
@@ -87,56 +120,127 @@ export async function startBroker(
   };
 }
 
-async function openBroker(
-  settings: Settings,
-  volume: Volume,
-  log: Log,
-  onFatal: (error: BrokerError) => void,
-): Promise<Broker> {
-  const { dataDir, generationBytes, tailCacheBytes } = settings;
-  const store = await DirectoryObjectStore.open(join(dataDir, 'objects'));
-  const brokerId = hostname();
-  const journalOf = async (shard: string) => {
-    // A generation outgrows its size by the commit that fills it, its index and its seal.
-    const storage = lmdbStorage(join(dataDir, shard), 2 * generationBytes + 256 * 1024 * 1024);
-    const { epoch } = await claimRoot(store, shard, {
-      owner: brokerId,
-      volume,
-      random: systemRandom,
-      epochSeen: await newestEpoch(storage),
-      signal: new AbortController().signal,
-    });
-    const { volumeId } = volume;
-    return { storage, epoch, volumeId, log, generationBytes, tailCacheBytes, onFatal };
-  };
+/** What the parts of one broker share. */
+interface Surroundings {
+  readonly settings: Settings;
+  readonly volume: Volume;
+  readonly store: ObjectStore;
+  /** It is a directory on the data volume: what it takes is missing there. */
+  readonly storeSharesVolume: boolean;
+  readonly disk: DiskGuard;
+  readonly metrics: Metrics;
+  readonly log: Log;
+  readonly failPoint: FailPoint;
+  readonly brokerId: string;
+  onFatal(error: BrokerError): void;
+}
 
+async function openBroker(surroundings: Surroundings): Promise<Broker> {
+  const { settings, volume, disk, log, brokerId } = surroundings;
   const names = Array.from({ length: settings.shards }, (_, i) => String(i));
-  const catalogJournal = await journalOf(catalogShard);
-  const catalog = await CatalogStore.open(catalogJournal, names);
+  const catalogJournal = await claimJournal(surroundings, catalogShard);
+  const catalog = await CatalogStore.open(
+    catalogJournal,
+    names,
+    catalogUpload(surroundings, catalogJournal.epoch),
+  );
   const shards = new Map<string, Shard>();
-  for (const name of new Set([...names, ...catalog.state.shardsInUse()])) {
-    const journal = await journalOf(name);
+  const allNames = new Set([...names, ...catalog.state.shardsInUse()]);
+  const tierOf = shardTiers(surroundings, allNames.size);
+  for (const name of allNames) {
+    const journal = await claimJournal(surroundings, name);
     const options = { ...journal, name, clock: systemClock, random: systemRandom };
-    shards.set(name, await Shard.open(options));
+    shards.set(name, await Shard.open({ ...options, tier: tierOf(name, journal.epoch) }));
   }
   return Broker.open({
     identity: { clusterId: volume.clusterId, brokerId, version },
     catalog,
     catalogEpoch: catalogJournal.epoch,
     shards,
-    disk: new DiskGuard(() => volumeOf(dataDir)),
+    disk,
     clock: systemClock,
     random: systemRandom,
     log,
     publishPendingBytes: settings.publishPendingBytes,
+    objectStore: settings.objectStore ?? '',
+  });
+}
+
+/** Takes the shard over for this process; answers how its journal is opened. */
+async function claimJournal(surroundings: Surroundings, shard: string) {
+  const { settings, volume, store, log, brokerId, onFatal } = surroundings;
+  const { dataDir, generationBytes, tailCacheBytes } = settings;
+  // A generation outgrows its size by the commit that fills it, its index and its seal.
+  const storage = lmdbStorage(join(dataDir, shard), 2 * generationBytes + 256 * 1024 * 1024);
+  const { epoch } = await claimRoot(store, shard, {
+    owner: brokerId,
+    volume,
+    random: systemRandom,
+    epochSeen: await newestEpoch(storage),
+    signal: new AbortController().signal,
+  });
+  const { volumeId } = volume;
+  return { storage, epoch, volumeId, log, generationBytes, tailCacheBytes, onFatal };
+}
+
+function catalogUpload(surroundings: Surroundings, epoch: number): CatalogUpload {
+  const { store, failPoint } = surroundings;
+  const clock = systemClock;
+  const random = systemRandom;
+  return {
+    store: new TierStore({ store, shard: catalogShard, clock, random }),
+    epoch,
+    clock,
+    failPoint,
+    publish: (pointer) => publishCheckpoint(store, catalogShard, { epoch, random }, pointer),
+  };
+}
+
+/** The tiers of all shards share one pool of reads and one cache. */
+function shardTiers(
+  { settings, store, storeSharesVolume, disk, metrics, failPoint }: Surroundings,
+  shardCount: number,
+): (shard: string, epoch: number) => ShardTierOptions {
+  const memory = {
+    blocks: new BlockCache(settings.coldCacheBytes),
+    slots: new Slots(limits.coldReadsMax),
+  };
+  const readLatency = metrics.histogram(
+    'millrace_cold_read_seconds',
+    'Time from asking the object store for records to having them.',
+    [0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10],
+  );
+  const hotBytes = (): number =>
+    settings.hotBytes > 0 ? settings.hotBytes : disk.totalBytes * limits.hotShareDefault;
+  return (shard, epoch) => ({
+    objects: store,
+    memory,
+    readLatency,
+    failPoint,
+    sealAgeMs: settings.sealAgeMs,
+    offloadAgeMs: settings.offloadAgeMs,
+    offloadBytesPerSecond: settings.offloadBytesPerSecond,
+    garbageGraceMs: settings.garbageGraceMs,
+    hotRoom: () => ({ budgetBytes: hotBytes() / shardCount, isDiskTight: disk.isTight }),
+    storeRoomBytes: () => (storeSharesVolume ? disk.storeRoomBytes : Infinity),
+    publishCheckpoint: (pointer) =>
+      publishCheckpoint(store, shard, { epoch, random: systemRandom }, pointer),
   });
 }
 
 /** Looks at the disk and applies retention, again and again. Answers how to stop that. */
-function startUpkeep(broker: Broker, settings: Settings, log: Log): () => Promise<void> {
+function startUpkeep(
+  broker: Broker,
+  settings: Settings,
+  log: Log,
+  onFatal: (error: BrokerError) => void,
+): () => Promise<void> {
   const stops = [
     repeat(diskIntervalMs, () => broker.refreshDisk()),
     repeat(settings.retentionIntervalMs, () => broker.retain()),
+    repeat(offloadIntervalMs, () => broker.offload()),
+    repeat(settings.checkpointUploadIntervalMs, () => broker.uploadCheckpoints()),
+    repeat(settings.garbageIntervalMs, () => broker.collectGarbage()),
   ];
   return async () => {
     await Promise.all(stops.map((stop) => stop()));
@@ -147,8 +251,10 @@ function startUpkeep(broker: Broker, settings: Settings, log: Log): () => Promis
     let running: Promise<void> = Promise.resolve();
     const next = (): void => {
       if (isStopped) return;
-      running = task().catch((error: unknown) => {
-        log.error('upkeep failed', { cause: error instanceof Error ? error.message : '' });
+      running = task().catch((thrown: unknown) => {
+        const error = toBrokerError(thrown);
+        log.error('upkeep failed', { cause: error.message });
+        if (error.reason === 'SHARD_TAKEN_OVER') onFatal(error);
       });
       void running.then(() => systemClock.after(intervalMs, next));
     };

@@ -49,6 +49,13 @@ export function path(preset: string, texts: Texts): Setting<string> {
   );
 }
 
+export function storeUrl(preset: string, texts: Texts): Setting<string | undefined> {
+  const allowed = 'file:///path or s3://bucket/prefix?endpoint=URL&region=NAME';
+  return setting(texts, 'url', preset, allowed, undefined, (text) =>
+    /^(file|s3):\/\//.test(text) ? text : undefined,
+  );
+}
+
 export function flag(texts: Texts): Setting<boolean> {
   const parse = (text: string): boolean | undefined =>
     text === 'true' || (text === 'false' ? false : undefined);
@@ -86,6 +93,7 @@ function within(value: number, min: number, max: number): number | undefined {
 }
 
 function sizeText(size: number): string {
+  if (size === 0) return '0';
   return size % GiB === 0 ? `${size / GiB}G` : `${size / MiB}M`;
 }
 

@@ -19,6 +19,7 @@ import {
   MiB,
   optionalAddress,
   path,
+  storeUrl,
   type Setting,
   type SettingRow,
 } from './setting-kinds.ts';
@@ -68,6 +69,47 @@ const table = {
     name: 'publish-pending-bytes',
     description:
       'Memory for what is published and not yet durable; publishers are held back at it.',
+  }),
+  objectStore: storeUrl('the directory `objects` in the data directory', {
+    name: 'object-store',
+    description:
+      'Where sealed records go: file:///path, or s3://bucket/prefix?endpoint=http://host:port&region=name with credentials from the usual AWS variables, files or a web-identity role.',
+  }),
+  hotBytes: bytes(0, 0, 1024 * GiB, {
+    name: 'hot-bytes',
+    description:
+      'Disk for records that the object store has too, over all shards: above it the oldest leave the disk. 0: half of the volume.',
+  }),
+  sealAgeMs: integer(600_000, 1_000, 86_400_000, {
+    name: 'seal-age-ms',
+    description:
+      'A file of the journal is sealed, so that it can be offloaded, when its oldest record is so old.',
+  }),
+  offloadAgeMs: integer(3_600_000, 1_000, 30 * 86_400_000, {
+    name: 'offload-age-ms',
+    description:
+      'A partition with less than 8 MiB to offload waits this long to be joined with others of its tenant.',
+  }),
+  offloadBytesPerSecond: bytes(128 * MiB, 0, 16 * GiB, {
+    name: 'offload-bytes-per-second',
+    description: 'Offload goes no faster than this, per shard. 0: no limit.',
+  }),
+  coldCacheBytes: bytes(limits.coldCacheBytes, 8 * MiB, 16 * GiB, {
+    name: 'cold-cache-bytes',
+    description: 'Memory for records that were read from the object store.',
+  }),
+  checkpointUploadIntervalMs: integer(30_000, 100, 3_600_000, {
+    name: 'checkpoint-upload-interval-ms',
+    description:
+      'How often what has changed is uploaded, so that a broker can be made from the object store alone.',
+  }),
+  garbageIntervalMs: integer(600_000, 100, 86_400_000, {
+    name: 'garbage-interval-ms',
+    description: 'How often objects that nothing refers to any more are looked for.',
+  }),
+  garbageGraceMs: integer(600_000, 0, 30 * 86_400_000, {
+    name: 'garbage-grace-ms',
+    description: 'How long such an object stays, for readers that are slow.',
   }),
   retentionIntervalMs: integer(10_000, 10, 3_600_000, {
     name: 'retention-interval-ms',
@@ -119,6 +161,15 @@ export function readSettings(flags: FlagValues, env: Environment): Settings {
     generationBytes: read(table.generationBytes),
     tailCacheBytes: read(table.tailCacheBytes),
     publishPendingBytes: read(table.publishPendingBytes),
+    objectStore: read(table.objectStore),
+    hotBytes: read(table.hotBytes),
+    sealAgeMs: read(table.sealAgeMs),
+    offloadAgeMs: read(table.offloadAgeMs),
+    offloadBytesPerSecond: read(table.offloadBytesPerSecond),
+    coldCacheBytes: read(table.coldCacheBytes),
+    checkpointUploadIntervalMs: read(table.checkpointUploadIntervalMs),
+    garbageIntervalMs: read(table.garbageIntervalMs),
+    garbageGraceMs: read(table.garbageGraceMs),
     retentionIntervalMs: read(table.retentionIntervalMs),
     shutdownGraceMs: read(table.shutdownGraceMs),
     logLevel: read(table.logLevel),

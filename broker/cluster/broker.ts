@@ -19,7 +19,7 @@ import type {
   SubscriptionSpecPatch,
 } from '../catalog/subscription.ts';
 import { planApplyTopic, planDeleteTopic } from '../catalog/topic-plan.ts';
-import type { Topic, TopicSpecPatch } from '../catalog/topic.ts';
+import { partitionsByShard, type Topic, type TopicSpecPatch } from '../catalog/topic.ts';
 import { ByteBudget } from '../core/byte-budget.ts';
 import type { Clock } from '../core/clock.ts';
 import { BrokerError } from '../core/errors.ts';
@@ -30,7 +30,13 @@ import type { AppendRequest, PartitionLog } from '../log/partition-log.ts';
 import { catalogShard, type CatalogStore } from '../shard/catalog-store.ts';
 import type { DiskGuard } from '../shard/disk-guard.ts';
 import type { Shard } from '../shard/shard.ts';
-import type { ConsumerFigures, PartitionFigures, ShardFigures, TopicFigures } from './figures.ts';
+import type {
+  ConsumerFigures,
+  PartitionFigures,
+  ShardFigures,
+  TieringFigures,
+  TopicFigures,
+} from './figures.ts';
 import { openPublisher, type OpenPublisher } from './open-publisher.ts';
 import type { OpenSubscription, SubscriptionPartition } from './open-subscription.ts';
 import type { OpenTopic } from './open-topic.ts';
@@ -54,6 +60,8 @@ export interface BrokerParts {
   readonly random: Random;
   readonly log: Log;
   readonly publishPendingBytes: number;
+  /** Where cold records are, for people. */
+  readonly objectStore: string;
 }
 
 export interface SeekTargets {
@@ -91,6 +99,14 @@ export class Broker {
     const broker = new Broker(parts);
     await broker.directory.open();
     return broker;
+  }
+
+  get clock(): Clock {
+    return this.parts.clock;
+  }
+
+  get objectStore(): string {
+    return this.parts.objectStore;
   }
 
   get diskFreeBytes(): number {
@@ -152,12 +168,30 @@ export class Broker {
     await this.buryDeleted(plan.events);
   }
 
+  /** Brings what the topic has now to the object store; waits for it, or lets it go on. Throws STORE_FAILED. */
+  async offloadTopic(name: string, wait: boolean): Promise<Topic> {
+    const { topic } = this.topic(name);
+    const offloading = Promise.all(
+      partitionsByShard(topic).map(async ({ shard, partitions }) =>
+        this.parts.shards.get(shard)?.tier.offloader.offloadNow(partitions),
+      ),
+    );
+    if (wait) await offloading;
+    // A failure that nobody waits for is in the shard's figures and in the log.
+    else void offloading.catch(() => {});
+    return topic;
+  }
+
   topicFigures(topic: Topic): TopicFigures {
     const open = this.directory.byTopicId(topic.id);
     const partitions = open.logs.map((log, partition) => partitionFigures(partition, log));
+    const sumOf = (figure: (one: PartitionFigures) => number): number =>
+      partitions.reduce((sum, one) => sum + figure(one), 0);
     return {
       partitions,
-      storedBytes: partitions.reduce((sum, { storedBytes }) => sum + storedBytes, 0),
+      storedBytes: sumOf(({ storedBytes }) => storedBytes),
+      hotBytes: sumOf(({ hotBytes }) => hotBytes),
+      coldBytes: sumOf(({ coldBytes }) => coldBytes),
       subscriptionCount: this.state.subscriptionCount(topic.id),
     };
   }
@@ -283,8 +317,24 @@ export class Broker {
   /** Applies retention everywhere; called again and again. */
   async retain(): Promise<void> {
     for (const shard of this.parts.shards.values()) {
-      await shard.retain((partition) => this.directory.retentionOf(partition));
+      await shard.retain(this.directory.policies);
     }
+  }
+
+  /** Offloads what is due; called again and again. A failure is told in the figures. */
+  async offload(): Promise<void> {
+    await Promise.all([...this.parts.shards.values()].map(({ tier }) => tier.offloader.tick()));
+  }
+
+  /** Uploads checkpoints of what has changed, also of the catalog. Throws STORE_FAILED, SHARD_TAKEN_OVER. */
+  async uploadCheckpoints(): Promise<void> {
+    await this.parts.catalog.uploader.uploadIfChanged();
+    for (const { tier } of this.parts.shards.values()) await tier.uploader.uploadIfChanged();
+  }
+
+  /** Deletes objects that nothing refers to any more. Throws STORE_FAILED. */
+  async collectGarbage(): Promise<void> {
+    for (const { tier } of this.parts.shards.values()) await tier.sweep();
   }
 
   async refreshDisk(): Promise<void> {
@@ -310,18 +360,45 @@ export class Broker {
         partitionCount: 0,
         journalBytes: catalog.fileBytes,
         generationCount: catalog.generationCount,
+        unoffloadedBytes: 0,
+        unoffloadedSinceMs: 0,
+        offloadFailure: '',
+        checkpointUploadedMs: catalog.uploader.uploadedAtMs,
       },
     ];
     for (const shard of shards.values()) {
+      const { waitingBytes, lastFailure } = shard.tier.offloader.figures;
       figures.push({
         name: shard.name,
         epoch: shard.epoch,
         partitionCount: shard.partitionCount,
         journalBytes: shard.journal.index.fileBytes(),
         generationCount: shard.journal.index.count,
+        unoffloadedBytes: waitingBytes,
+        unoffloadedSinceMs: shard.tier.offloader.oldestUnoffloadedMs,
+        offloadFailure: lastFailure,
+        checkpointUploadedMs: shard.tier.uploader.uploadedAtMs,
       });
     }
     return figures;
+  }
+
+  tieringFigures(): TieringFigures {
+    const sum = {
+      offloadedObjects: 0,
+      offloadedBytes: 0,
+      offloadFailures: 0,
+      deletedObjects: 0,
+      deletedBytes: 0,
+    };
+    for (const { tier } of this.parts.shards.values()) {
+      sum.offloadedObjects += tier.offloader.figures.objects;
+      sum.offloadedBytes += tier.offloader.figures.bytes;
+      sum.offloadFailures += tier.offloader.figures.failures;
+      sum.deletedObjects += tier.swept.deleted;
+      sum.deletedBytes += tier.swept.deletedBytes;
+    }
+    return sum;
   }
 
   /** Ends consumers, then waits until everything that was appended is durable. */
@@ -366,6 +443,16 @@ export class Broker {
 
 function partitionFigures(partition: number, log: PartitionLog): PartitionFigures {
   const { startOffset, endOffset, lastAppendTimeMs, damage } = log;
-  const storedBytes = log.storedBytes();
-  return { partition, startOffset, endOffset, storedBytes, lastAppendTimeMs, damage };
+  return {
+    partition,
+    startOffset,
+    endOffset,
+    storedBytes: log.storedBytes(),
+    lastAppendTimeMs,
+    damage,
+    hotStartOffset: log.hotStartOffset,
+    offloadedEndOffset: Math.min(log.offloadedEnd, endOffset),
+    hotBytes: log.hotBytes(),
+    coldBytes: log.manifest.bytes,
+  };
 }

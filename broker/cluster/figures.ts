@@ -8,11 +8,17 @@ export interface PartitionFigures {
   readonly lastAppendTimeMs: number;
   /** Empty when nothing is damaged. */
   readonly damage: string;
+  readonly hotStartOffset: number;
+  readonly offloadedEndOffset: number;
+  readonly hotBytes: number;
+  readonly coldBytes: number;
 }
 
 export interface TopicFigures {
   readonly partitions: readonly PartitionFigures[];
   readonly storedBytes: number;
+  readonly hotBytes: number;
+  readonly coldBytes: number;
   readonly subscriptionCount: number;
 }
 
@@ -22,6 +28,23 @@ export interface ShardFigures {
   readonly partitionCount: number;
   readonly journalBytes: number;
   readonly generationCount: number;
+  /** Sealed records that only the disk has. */
+  readonly unoffloadedBytes: number;
+  /** Append time of the oldest record that only the disk has; 0 when there is none. */
+  readonly unoffloadedSinceMs: number;
+  /** Why the last offload failed; empty since one went well. */
+  readonly offloadFailure: string;
+  /** When the newest checkpoint in the store was begun; 0 before the first. */
+  readonly checkpointUploadedMs: number;
+}
+
+/** What tiering did since the start, over all shards. */
+export interface TieringFigures {
+  readonly offloadedObjects: number;
+  readonly offloadedBytes: number;
+  readonly offloadFailures: number;
+  readonly deletedObjects: number;
+  readonly deletedBytes: number;
 }
 
 export interface ConsumerFigures {

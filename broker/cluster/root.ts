@@ -16,6 +16,7 @@ import {
   type ObjectStore,
   type ObjectTag,
 } from '../objects/object-store.ts';
+import type { CheckpointPointer } from '../shard/checkpoint-object.ts';
 import type { Volume } from './volume.ts';
 
 export interface Root {
@@ -27,6 +28,8 @@ export interface Root {
   /** Where the shard's journal is. */
   readonly volumeId: string;
   readonly nonce: string;
+  /** The newest complete checkpoint in the store; undefined before the first. */
+  readonly checkpoint: CheckpointPointer | undefined;
 }
 
 export interface RootClaim {
@@ -77,6 +80,57 @@ export async function claimRoot(
   }
 }
 
+/** Who publishes a checkpoint. */
+export interface RootOwner {
+  readonly epoch: number;
+  readonly random: Random;
+  readonly callMs?: number | undefined;
+}
+
+/**
+ * Has the root name the checkpoint. Throws STORE_FAILED; SHARD_TAKEN_OVER when the epoch is no longer the owner's.
+ */
+export async function publishCheckpoint(
+  store: ObjectStore,
+  shard: string,
+  { epoch: ours, random, callMs = callMsDefault }: RootOwner,
+  checkpoint: CheckpointPointer,
+): Promise<void> {
+  const key = rootKey(shard);
+  for (let writes = 0; ; writes++) {
+    const present = await readRoot(store, key, AbortSignal.timeout(callMs));
+    if (present === undefined) throw damaged(key, 'is missing');
+    if (present.root.epoch !== ours) throw takenOver(shard, present.root, ours);
+    if (present.root.checkpoint?.number === checkpoint.number && isOf(present.root, ours)) return;
+    if (writes === writesMax) throw notClaimed(shard, undefined);
+    const root = { ...present.root, nonce: random.hex(16), checkpoint };
+    try {
+      if (await writeRoot(store, key, present.tag, root, AbortSignal.timeout(callMs))) return;
+    } catch (thrown) {
+      if (!(thrown instanceof BrokerError) || thrown.effect === 'none') throw thrown;
+    }
+  }
+}
+
+/** Root of a shard as it is in the store; undefined when there is none. Throws STORE_FAILED, DATA_LOSS. */
+export async function lookAtRoot(store: ObjectStore, shard: string): Promise<Root | undefined> {
+  return (await readRoot(store, rootKey(shard), AbortSignal.timeout(callMsDefault)))?.root;
+}
+
+/** Whether the root's checkpoint was made in the epoch. */
+function isOf(root: Root, ofEpoch: number): boolean {
+  return root.checkpoint?.epoch === ofEpoch;
+}
+
+function takenOver(shard: string, root: Root, ours: number): BrokerError {
+  return new BrokerError(
+    'SHARD_TAKEN_OVER',
+    `shard ${shard} is owned by ${quoted(root.owner)} in epoch ${root.epoch}, this broker had epoch ${ours}; it stops: ` +
+      'start only one broker per object store',
+    { metadata: { shard, owner: root.owner, epoch: String(root.epoch) } },
+  );
+}
+
 function rootKey(shard: string): ObjectKey {
   return objectKey('shards', shard, 'root.json');
 }
@@ -96,6 +150,7 @@ function nextRoot(
     clusterId: volume.clusterId,
     volumeId: volume.volumeId,
     nonce,
+    checkpoint: present?.checkpoint,
   };
 }
 
@@ -172,6 +227,25 @@ function parseRoot(key: ObjectKey, bytes: Buffer): Root {
     clusterId: text('clusterId'),
     volumeId: text('volumeId'),
     nonce: text('nonce'),
+    checkpoint: parseCheckpoint(key, fields['checkpoint']),
+  };
+}
+
+function parseCheckpoint(key: ObjectKey, value: unknown): CheckpointPointer | undefined {
+  if (value === undefined) return undefined;
+  const fields = typeof value === 'object' && value !== null ? { ...value } : {};
+  const number = (name: string): number => {
+    const found: unknown = Object.entries(fields).find(([field]) => field === name)?.[1];
+    if (typeof found !== 'number' || !Number.isSafeInteger(found) || found < 0) {
+      throw damaged(key, `names a checkpoint without ${name}`);
+    }
+    return found;
+  };
+  return {
+    epoch: number('epoch'),
+    number: number('number'),
+    parts: number('parts'),
+    atMs: number('atMs'),
   };
 }
 

@@ -4,6 +4,7 @@
 // - There is one OpenTopic per incarnation of a topic, for as long as the catalog has it.
 // - What the catalog has deleted is dropped in the shards by its tombstone, and only then is the tombstone cleared.
 import type { Tombstone } from '../catalog/catalog-events.ts';
+import { tenantIdOf } from '../catalog/names.ts';
 import { planSubscriptionDropped } from '../catalog/subscription-plan.ts';
 import { planTopicDropped } from '../catalog/topic-plan.ts';
 import type { Subscription } from '../catalog/subscription.ts';
@@ -12,7 +13,7 @@ import { defined } from '../core/assert.ts';
 import { BrokerError } from '../core/errors.ts';
 import type { PartitionId, TopicId } from '../core/ids.ts';
 import type { CatalogStore } from '../shard/catalog-store.ts';
-import type { RetentionPolicy } from '../shard/retention.ts';
+import type { PartitionPolicy, ShardPolicies } from '../shard/policies.ts';
 import type { Shard } from '../shard/shard.ts';
 import { OpenSubscription, type SubscriptionPart } from './open-subscription.ts';
 import { OpenTopic, topicNotFound } from './open-topic.ts';
@@ -22,7 +23,8 @@ export class TopicDirectory {
   private readonly shards: ReadonlyMap<string, Shard>;
   private readonly byName = new Map<string, OpenTopic>();
   private readonly byId = new Map<TopicId, OpenTopic>();
-  private readonly policies = new Map<PartitionId, RetentionPolicy>();
+  private readonly policyOf = new Map<PartitionId, PartitionPolicy>();
+  readonly policies: ShardPolicies = { of: (partition) => this.policyOf.get(partition) };
 
   constructor(catalog: CatalogStore, shards: ReadonlyMap<string, Shard>) {
     this.catalog = catalog;
@@ -35,7 +37,10 @@ export class TopicDirectory {
     for (const topic of state.topics()) this.put(topic);
     for (const tombstone of [...state.tombstones()]) await this.bury(tombstone);
     for (const subscription of state.subscriptions()) await this.putSubscription(subscription);
-    for (const shard of this.shards.values()) shard.finishRecovery();
+    for (const shard of this.shards.values()) {
+      shard.finishRecovery();
+      shard.tier.start(this.policies);
+    }
   }
 
   get count(): number {
@@ -53,14 +58,13 @@ export class TopicDirectory {
     return defined(this.byId.get(id), `open topic ${id}`);
   }
 
-  retentionOf(partition: PartitionId): RetentionPolicy | undefined {
-    return this.policies.get(partition);
-  }
-
   /** Opens a new topic, or takes over what changed in one. */
   put(topic: Topic): OpenTopic {
     const logs = topic.partitions.map((id, i) => this.shardOf(topic, i).partition(id));
-    for (const id of topic.partitions) this.policies.set(id, topic.spec.retention);
+    const { retention, tiering } = topic.spec;
+    const hot = { ageMs: tiering.hotAgeMs, bytes: tiering.hotBytes };
+    const policy = { tenant: tenantIdOf(topic.name.tenant), retention, hot };
+    for (const id of topic.partitions) this.policyOf.set(id, policy);
     let open = this.byId.get(topic.id);
     if (open === undefined) {
       open = new OpenTopic(topic, logs);
@@ -99,7 +103,7 @@ export class TopicDirectory {
           await this.shard(shard).dropSubscription(id, partitions, reason);
         }
         await this.shard(shard).dropPartitions(partitions);
-        for (const id of partitions) this.policies.delete(id);
+        for (const id of partitions) this.policyOf.delete(id);
         await this.catalog.change((state) => ({
           events: planTopicDropped(state, topicId, shard),
         }));

@@ -5,10 +5,14 @@ import { BrokerError } from '../core/errors.ts';
 import {
   partitionId,
   publisherId,
+  tenantId,
   type Offset,
   type PartitionId,
   type PublisherId,
+  type TenantId,
 } from '../core/ids.ts';
+import type { ManifestPagePointer } from '../tier/manifest.ts';
+import { SegmentRows, type SegmentRow } from '../tier/segment-rows.ts';
 import { WireError, WireReader } from '../../proto/wire/reader.ts';
 import { WireWriter } from '../../proto/wire/writer.ts';
 import type { Publisher } from './publishers-state.ts';
@@ -26,12 +30,32 @@ export interface Trimmed {
   readonly startOffset: Offset;
 }
 
+/** One object's segments, recorded together: from now on the store holds these records. */
+export interface SegmentsAdded {
+  readonly tenant: TenantId;
+  readonly segments: readonly { readonly partition: PartitionId; readonly row: SegmentRow }[];
+}
+
+/** The newest rows up to the pointer's last offset stand in a page in the store now. */
+export interface ManifestPaged {
+  readonly partition: PartitionId;
+  readonly page: ManifestPagePointer;
+}
+
+export interface ManifestCheckpoint {
+  readonly tenant: TenantId;
+  readonly endOffset: Offset;
+  readonly pages: readonly ManifestPagePointer[];
+  readonly rows: SegmentRows;
+}
+
 export interface PartitionCheckpoint {
   readonly partition: PartitionId;
   readonly startOffset: Offset;
   readonly nextOffset: Offset;
   readonly lastAppendTimeMs: number;
   readonly publishers: readonly Publisher[];
+  readonly manifest: ManifestCheckpoint;
 }
 
 export function encodePublisherOpened(entry: PublisherOpened): Buffer {
@@ -84,6 +108,61 @@ export function decodePartitionDropped(bytes: Uint8Array): PartitionId {
   return decodeTrimmed(bytes).partition;
 }
 
+export function encodeSegmentsAdded({ tenant, segments }: SegmentsAdded): Buffer {
+  const writer = new WireWriter(16 + segments.length * 72);
+  writer.uint(1, tenant);
+  for (const { partition, row } of segments) {
+    const rows = new SegmentRows();
+    rows.add(row);
+    const nested = new WireWriter(72);
+    nested.uint(1, partition);
+    nested.bytes(2, rows.encoded());
+    writer.bytes(2, nested.finish());
+  }
+  return writer.finish();
+}
+
+export function decodeSegmentsAdded(bytes: Uint8Array): SegmentsAdded {
+  let tenant = 0;
+  const segments: { partition: PartitionId; row: SegmentRow }[] = [];
+  readFields(bytes, 'segments-added', (field, reader) => {
+    if (field === 1) tenant = reader.varint();
+    else if (field === 2) {
+      const nested = { partition: 0, rows: new SegmentRows() };
+      readFields(reader.view(), 'segment', (inner, one) => {
+        if (inner === 1) nested.partition = one.varint();
+        else if (inner === 2) nested.rows = new SegmentRows(Buffer.from(one.view()));
+        else return false;
+        return true;
+      });
+      if (nested.rows.count !== 1) throw new WireError('a segment has one row');
+      segments.push({ partition: partitionId(nested.partition), row: nested.rows.at(0) });
+    } else return false;
+    return true;
+  });
+  return { tenant: tenantId(tenant), segments };
+}
+
+export function encodeManifestPaged({ partition, page }: ManifestPaged): Buffer {
+  const writer = new WireWriter(96);
+  writer.uint(1, partition);
+  writer.bytes(2, encodePagePointer(page));
+  return writer.finish();
+}
+
+export function decodeManifestPaged(bytes: Uint8Array): ManifestPaged {
+  let partition = 0;
+  let page: ManifestPagePointer | undefined;
+  readFields(bytes, 'manifest-paged', (field, reader) => {
+    if (field === 1) partition = reader.varint();
+    else if (field === 2) page = decodePagePointer(reader.view());
+    else return false;
+    return true;
+  });
+  if (page === undefined) throw damagedEntry('manifest-paged', new WireError('it has no page'));
+  return { partition: partitionId(partition), page };
+}
+
 export function encodePartitionCheckpoint(entry: PartitionCheckpoint): Buffer {
   const writer = new WireWriter(64 + entry.publishers.length * 96);
   writer.uint(1, entry.partition);
@@ -91,22 +170,64 @@ export function encodePartitionCheckpoint(entry: PartitionCheckpoint): Buffer {
   writer.uint(3, entry.nextOffset);
   writer.uint(4, entry.lastAppendTimeMs);
   for (const publisher of entry.publishers) writer.bytes(5, encodePublisher(publisher));
+  const { manifest } = entry;
+  writer.uint(6, manifest.tenant);
+  writer.uint(7, manifest.endOffset);
+  for (const page of manifest.pages) writer.bytes(8, encodePagePointer(page));
+  if (manifest.rows.count > 0) writer.bytes(9, manifest.rows.encoded());
   return writer.finish();
 }
 
 export function decodePartitionCheckpoint(bytes: Uint8Array): PartitionCheckpoint {
   const fields = { partition: 0, startOffset: 0, nextOffset: 0, lastAppendTimeMs: 0 };
   const publishers: Publisher[] = [];
+  const manifest = { tenant: 0, endOffset: 0, rows: new SegmentRows() };
+  const pages: ManifestPagePointer[] = [];
   readFields(bytes, 'partition checkpoint', (field, reader) => {
     if (field === 1) fields.partition = reader.varint();
     else if (field === 2) fields.startOffset = reader.varint();
     else if (field === 3) fields.nextOffset = reader.varint();
     else if (field === 4) fields.lastAppendTimeMs = reader.varint();
     else if (field === 5) publishers.push(decodePublisher(reader.view()));
+    else if (field === 6) manifest.tenant = reader.varint();
+    else if (field === 7) manifest.endOffset = reader.varint();
+    else if (field === 8) pages.push(decodePagePointer(reader.view()));
+    else if (field === 9) manifest.rows = new SegmentRows(Buffer.from(reader.view()));
     else return false;
     return true;
   });
-  return { ...fields, partition: partitionId(fields.partition), publishers };
+  return {
+    ...fields,
+    partition: partitionId(fields.partition),
+    publishers,
+    manifest: { ...manifest, tenant: tenantId(manifest.tenant), pages },
+  };
+}
+
+function encodePagePointer(page: ManifestPagePointer): Buffer {
+  const writer = new WireWriter(72);
+  writer.uint(1, page.object.epoch);
+  writer.uint(2, page.object.number);
+  writer.uint(3, page.firstOffset);
+  writer.uint(4, page.lastOffset);
+  writer.uint(5, page.firstTimeMs);
+  writer.uint(6, page.lastTimeMs);
+  writer.uint(7, page.rows);
+  writer.uint(8, page.bytes);
+  return writer.finish();
+}
+
+function decodePagePointer(bytes: Uint8Array): ManifestPagePointer {
+  const values = [0, 0, 0, 0, 0, 0, 0, 0, 0];
+  readFields(bytes, 'manifest page', (field, reader) => {
+    if (field >= values.length) return false;
+    values[field] = reader.varint();
+    return true;
+  });
+  const [, epoch = 0, number = 0, firstOffset = 0, lastOffset = 0, firstTimeMs = 0] = values;
+  const [lastTimeMs = 0, rows = 0, sum = 0] = values.slice(6);
+  const object = { epoch, number };
+  return { object, firstOffset, lastOffset, firstTimeMs, lastTimeMs, rows, bytes: sum };
 }
 
 function encodePublisher(publisher: Publisher): Buffer {
@@ -154,10 +275,14 @@ function readFields(
     }
   } catch (cause) {
     if (!(cause instanceof WireError)) throw cause;
-    throw new BrokerError(
-      'DATA_LOSS',
-      `a journal entry (${what}) is damaged: ${cause.message}; restore the volume from a backup`,
-      { cause },
-    );
+    throw damagedEntry(what, cause);
   }
+}
+
+function damagedEntry(what: string, cause: WireError): BrokerError {
+  return new BrokerError(
+    'DATA_LOSS',
+    `a journal entry (${what}) is damaged: ${cause.message}; restore the volume from a backup`,
+    { cause },
+  );
 }

@@ -1,26 +1,20 @@
-// One partition as one ordered sequence of batches: appends, reads, publishers, start and end.
+// One partition as one ordered sequence of batches over journal and object store: appends, publishers, start and end.
 //
 // Invariants:
 // - Offsets are dense: a batch begins where the one before it ended.
 // - `endOffset` is durable: nothing at or past it is visible to anyone. `nextOffset` is where the next append goes.
 // - Append times never go back, whatever the clock does.
-// - A batch is only handed out when its header names this partition and the offset that was asked for, and its body
-//   has the CRC that the header states.
+// - The store's part, the manifest, changes by entries of the journal only, like everything else here.
 import { crc32 } from 'node:zlib';
-import {
-  bodyIsIntact,
-  decodeStoredHeader,
-  flagCompressed,
-  flagKeyed,
-  storedHeaderBytes,
-  type StoredHeader,
-} from '../batch/stored-header.ts';
+import { flagCompressed, flagKeyed, type StoredHeader } from '../batch/stored-header.ts';
 import { entryTypes } from '../core/entry-types.ts';
 import { BrokerError } from '../core/errors.ts';
-import { publisherId, type Offset, type PartitionId } from '../core/ids.ts';
+import { publisherId, type Offset, type PartitionId, type TenantId } from '../core/ids.ts';
 import { limits } from '../core/limits.ts';
-import { frameHeaderBytes } from '../journal/format.ts';
 import type { Journal } from '../journal/journal.ts';
+import type { ColdReader } from '../tier/cold-reader.ts';
+import { Manifest, type ManifestPagePointer } from '../tier/manifest.ts';
+import type { SegmentRow } from '../tier/segment-rows.ts';
 import { AppendEntry, type WhenDurable } from './append-entry.ts';
 import {
   encodePartitionCheckpoint,
@@ -29,8 +23,9 @@ import {
   type PartitionCheckpoint,
   type PublisherOpened,
 } from './entries.ts';
+import { PartitionReader } from './partition-reader.ts';
 import { PublishersState, type Publisher } from './publishers-state.ts';
-import { StoredBatch } from './stored-batch.ts';
+import type { StoredBatch } from './stored-batch.ts';
 
 /** What a publisher asks for; the batch has been scanned. */
 export interface AppendRequest {
@@ -44,40 +39,44 @@ export interface AppendRequest {
   readonly keyed: boolean;
 }
 
+/** What logs of one shard share. */
+export interface LogContext {
+  /** Logs are made while their journal still replays. */
+  journal(): Journal;
+  readonly cold: ColdReader;
+  readonly epoch: number;
+  /** Called for each batch that became durable; it gathers the logs to announce after a commit. */
+  onGrown(log: PartitionLog): void;
+}
+
 export class PartitionLog {
   readonly id: PartitionId;
   readonly publishers = new PublishersState();
+  /** What of the partition is in the object store. */
+  readonly manifest = new Manifest();
   startOffset: Offset = 0;
   endOffset: Offset = 0;
   nextOffset: Offset = 0;
   lastAppendTimeMs = 0;
-  /** Why records cannot be read, once a read has found damage; empty otherwise. */
-  damage = '';
-  private readonly journalOf: () => Journal;
-  private readonly epoch: number;
-  private readonly onGrown: (log: PartitionLog) => void;
+  private readonly context: LogContext;
+  private readonly reader: PartitionReader;
   private readonly listeners = new Set<() => void>();
   /** Start as appended to the journal: a checkpoint behind that entry must not say an older one. */
   private trimmedTo: Offset = 0;
 
-  /**
-   * `journalOf`: logs are made while their journal still replays. `onGrown` is called for each batch that became
-   * durable; it gathers the logs to announce after a commit.
-   */
-  constructor(
-    id: PartitionId,
-    journalOf: () => Journal,
-    epoch: number,
-    onGrown: (log: PartitionLog) => void,
-  ) {
+  constructor(id: PartitionId, context: LogContext) {
     this.id = id;
-    this.journalOf = journalOf;
-    this.epoch = epoch;
-    this.onGrown = onGrown;
+    this.context = context;
+    this.reader = new PartitionReader(id, this.manifest, () => this.journal, context.cold);
   }
 
   private get journal(): Journal {
-    return this.journalOf();
+    return this.context.journal();
+  }
+
+  /** Why records cannot be read, once a read has found damage; empty otherwise. */
+  get damage(): string {
+    return this.reader.damageFrom(this.startOffset);
   }
 
   /**
@@ -105,7 +104,7 @@ export class PartitionLog {
       bodyBytes: body.length,
       bodyCrc: crc32(body),
       partitionId: this.id,
-      epoch: this.epoch,
+      epoch: this.context.epoch,
       baseOffset,
       recordCount,
       publisherId: publisher?.id ?? publisherId(0),
@@ -118,7 +117,7 @@ export class PartitionLog {
       new AppendEntry(header, body, (entry) => {
         this.endOffset = entry.firstOffset + entry.recordCount;
         whenDurable(entry.firstOffset, entry.recordCount, false);
-        this.onGrown(this);
+        this.context.onGrown(this);
       }),
     );
     this.nextOffset = baseOffset + recordCount;
@@ -163,62 +162,63 @@ export class PartitionLog {
 
   /**
    * Batches from the one that holds `offset` on, as far as they are in memory, at least one and at most about
-   * `bytesMax`. Undefined: await `load(offset)` first. `offset` must be in [startOffset, endOffset).
+   * `bytesMax`. Undefined: await `load(offset)` first. `offset` must be in [startOffset, endOffset). Throws DATA_LOSS.
    */
   read(offset: Offset, bytesMax: number): StoredBatch[] | undefined {
-    const batches: StoredBatch[] = [];
-    let bytes = 0;
-    let at = offset;
-    while (at < this.endOffset && bytes < bytesMax) {
-      const batch = this.batchAt(at);
-      if (batch === undefined) break;
-      if (typeof batch === 'string') {
-        // Damage is told when it is reached: what stands before it is readable.
-        if (batches.length > 0) break;
-        throw this.damaged(at, batch);
-      }
-      if (batches.length > 0 && bytes + batch.header.bodyBytes > bytesMax) break;
-      batches.push(batch);
-      bytes += batch.header.bodyBytes;
-      at = batch.lastOffset + 1;
-    }
-    return batches.length > 0 ? batches : undefined;
+    return this.reader.read(offset, this.endOffset, bytesMax);
   }
 
-  /** Brings the batch that holds the offset, and some that follow it, into memory. */
+  /** Brings the batch that holds the offset, and some that follow it, into memory. Throws DATA_LOSS, STORE_FAILED. */
   async load(offset: Offset): Promise<void> {
-    const pages = this.journal.index.pagesFrom(this.id, offset, limits.readAheadPages);
-    if (pages.length === 0) throw this.damaged(offset, 'is missing');
     try {
-      await this.journal.load(pages);
+      await this.reader.load(offset);
     } catch (error) {
-      this.damage = error instanceof Error ? error.message : String(error);
-      throw error;
+      // Retention was faster: who looks again finds the gap.
+      if (offset >= this.startOffset) throw error;
     }
   }
 
   /** First offset with an append time at or after the given one; the end when there is none. */
-  offsetAtTime(timeMs: number): Offset {
-    const found = this.journal.index.findTime(this.id, timeMs);
-    const offset = found?.firstOffset ?? this.endOffset;
-    return Math.min(Math.max(offset, this.startOffset), this.endOffset);
+  async offsetAtTime(timeMs: number): Promise<Offset> {
+    return this.clip(await this.reader.offsetAtTime(timeMs));
   }
 
-  /** First offset of the newest batches that together have at most so many stored bytes. */
-  offsetAtTailBytes(bytes: number): Offset {
-    const found = this.journal.index.findTailOfBytes(this.id, bytes);
-    return Math.max(found?.firstOffset ?? this.endOffset, this.startOffset);
+  /** What an age keeps: as `offsetAtTime`, but whole segments. */
+  async keptFromTime(timeMs: number): Promise<Offset> {
+    return this.clip(await this.reader.segmentAtTime(timeMs));
   }
 
-  /** First offset of the batch that holds the given one; the end when it is there. */
-  batchStart(offset: Offset): Offset {
+  /** First offset of the newest batches and segments that together have at most so many stored bytes. */
+  async keptFromBytes(bytes: number): Promise<Offset> {
+    return this.clip(await this.reader.offsetAtTailBytes(bytes));
+  }
+
+  /** First offset of the batch or segment that holds the given one; the end when it is there. */
+  async keptFromOffset(offset: Offset): Promise<Offset> {
     if (offset >= this.endOffset) return this.endOffset;
-    return this.journal.index.find(this.id, offset)?.firstOffset ?? this.startOffset;
+    return this.clip((await this.reader.startOf(offset)) ?? this.startOffset);
   }
 
   storedBytes(): number {
     if (this.startOffset >= this.endOffset) return 0;
-    return this.journal.index.bytesFrom(this.id, this.startOffset);
+    const { manifest } = this;
+    const hotFrom = Math.max(this.startOffset, manifest.endOffset);
+    return manifest.bytes + this.reader.hotBytesFrom(hotFrom);
+  }
+
+  /** First offset whose record is on the local disk. */
+  get hotStartOffset(): Offset {
+    return Math.max(this.startOffset, this.reader.hotStart ?? this.endOffset);
+  }
+
+  /** Stored bytes on the local disk, also of what is in the store too. */
+  hotBytes(): number {
+    return this.startOffset >= this.endOffset ? 0 : this.reader.hotBytesFrom(this.startOffset);
+  }
+
+  /** First offset that is only on the local disk: lost with it. */
+  get offloadedEnd(): Offset {
+    return Math.max(this.startOffset, this.manifest.endOffset);
   }
 
   /** Moves the start; readers are not told, they find a gap. Durable when it resolves. */
@@ -227,7 +227,20 @@ export class PartitionLog {
     this.trimmedTo = startOffset;
     const entry = encodeTrimmed({ partition: this.id, startOffset });
     await this.journal.write(entryTypes.trimmed, entry);
-    this.startOffset = Math.max(this.startOffset, startOffset);
+    this.moveStart(startOffset);
+  }
+
+  /** An entry of the journal has recorded the segment: the store has these records, whatever becomes of the disk. */
+  addSegment(tenant: TenantId, row: SegmentRow): void {
+    this.manifest.tenant = tenant;
+    this.manifest.add(row);
+    this.manifest.trim(this.startOffset);
+  }
+
+  /** An entry of the journal has recorded that rows of the manifest moved into the page. */
+  pageManifest(page: ManifestPagePointer): void {
+    this.manifest.page(page);
+    this.manifest.trim(this.startOffset);
   }
 
   /** Calls back after commits that made batches of this partition durable. Answers how to stop that. */
@@ -247,6 +260,7 @@ export class PartitionLog {
       nextOffset: this.nextOffset,
       lastAppendTimeMs: this.lastAppendTimeMs,
       publishers: [...this.publishers.all()],
+      manifest: this.manifest,
     });
   }
 
@@ -259,6 +273,9 @@ export class PartitionLog {
     this.endOffset = checkpoint.nextOffset;
     this.lastAppendTimeMs = checkpoint.lastAppendTimeMs;
     for (const publisher of checkpoint.publishers) this.publishers.restore(publisher);
+    const { tenant, pages, rows, endOffset } = checkpoint.manifest;
+    this.manifest.tenant = tenant;
+    this.manifest.restore(pages, rows, endOffset);
   }
 
   replayBatch(header: StoredHeader): void {
@@ -276,7 +293,7 @@ export class PartitionLog {
   }
 
   replayTrimmed(startOffset: Offset): void {
-    this.startOffset = Math.max(this.startOffset, startOffset);
+    this.moveStart(startOffset);
     this.trimmedTo = this.startOffset;
   }
 
@@ -335,35 +352,13 @@ export class PartitionLog {
     else void this.behindAppends().then(callback);
   }
 
-  /** The batch that holds the offset; undefined when its page is not in memory; a text says what is damaged. */
-  private batchAt(offset: Offset): StoredBatch | string | undefined {
-    const location = this.journal.index.find(this.id, offset);
-    if (location === undefined) return 'is missing';
-    const page = this.journal.cached(location.page);
-    if (page === undefined) return undefined;
-    const headerAt = location.at + frameHeaderBytes;
-    const bodyAt = headerAt + storedHeaderBytes;
-    const header = decodeStoredHeader(page.bytes, headerAt);
-    if (header === undefined) return 'has a damaged header';
-    if (!page.isVerified(location.at)) {
-      if (!bodyIsIntact(header, page.bytes, bodyAt)) return 'has damaged bytes';
-      page.markVerified(location.at);
-    }
-    const { partitionId: stored, baseOffset, recordCount } = header;
-    const holds = offset >= baseOffset && offset < baseOffset + recordCount;
-    if (stored !== this.id || !holds) {
-      return `stands where offset ${baseOffset} of partition id ${stored} is`;
-    }
-    return new StoredBatch(header, page.bytes, bodyAt);
+  private moveStart(startOffset: Offset): void {
+    this.startOffset = Math.max(this.startOffset, startOffset);
+    this.manifest.trim(this.startOffset);
   }
 
-  private damaged(offset: Offset, what: string): BrokerError {
-    this.damage = `offset ${offset} ${what}`;
-    return new BrokerError(
-      'DATA_LOSS',
-      `offset ${offset} of partition id ${this.id} ${what}; restore the volume from a backup, or seek past it`,
-      { metadata: { partition_id: String(this.id), offset: String(offset) } },
-    );
+  private clip(offset: Offset | undefined): Offset {
+    return Math.min(Math.max(offset ?? this.endOffset, this.startOffset), this.endOffset);
   }
 }
 

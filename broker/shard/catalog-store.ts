@@ -14,6 +14,11 @@ import { entryTypes } from '../core/entry-types.ts';
 import type { Frame } from '../journal/format.ts';
 import { ControlEntry } from '../journal/control-entry.ts';
 import { Journal, type JournalOptions } from '../journal/journal.ts';
+import type { CheckpointEntry } from './checkpoint-object.ts';
+import { CheckpointUploader, type CheckpointUploaderOptions } from './checkpoint-uploader.ts';
+
+/** How the catalog's checkpoints get into the object store. */
+export type CatalogUpload = Omit<CheckpointUploaderOptions, 'entries' | 'version'>;
 
 export interface CatalogChange {
   readonly events: readonly CatalogEvent[];
@@ -23,21 +28,29 @@ export const catalogShard = 'system';
 
 export class CatalogStore {
   readonly state: CatalogState;
+  readonly uploader: CheckpointUploader;
   private readonly journal: Journal;
+  private changes = 0;
   private last: Promise<unknown> = Promise.resolve();
   private isChanging = false;
   private isCheckpointDue = false;
   private checkpointing: Promise<void> = Promise.resolve();
 
-  private constructor(state: CatalogState, journal: Journal) {
+  private constructor(state: CatalogState, journal: Journal, upload: CatalogUpload) {
     this.state = state;
     this.journal = journal;
+    this.uploader = new CheckpointUploader({
+      ...upload,
+      version: () => this.changes,
+      entries: () => this.checkpointEntries(),
+    });
   }
 
   /** `shards`: data shards that take new partitions. */
   static async open(
     options: Omit<JournalOptions, 'shard' | 'onCommitted' | 'onRoll'>,
     shards: readonly string[],
+    upload: CatalogUpload,
   ): Promise<CatalogStore> {
     const state = new CatalogState(shards);
     let store: CatalogStore | undefined;
@@ -60,7 +73,7 @@ export class CatalogStore {
       },
     );
     state.check();
-    store = new CatalogStore(state, journal);
+    store = new CatalogStore(state, journal, upload);
     return store;
   }
 
@@ -75,6 +88,7 @@ export class CatalogStore {
         ),
       );
       for (const event of change.events) this.state.apply(event);
+      this.changes += change.events.length;
       this.isChanging = false;
       if (this.isCheckpointDue) this.checkpoint();
       return change;
@@ -111,13 +125,19 @@ export class CatalogStore {
     this.isCheckpointDue = false;
     const { journal } = this;
     const beganPage = journal.newestFirstPage;
-    for (const object of this.state.checkpoint()) {
-      const bytes = encodeCatalogCheckpoint(object);
-      journal.append(new ControlEntry(entryTypes.catalogCheckpoint, bytes, () => {}));
+    for (const { type, payload } of this.checkpointEntries()) {
+      journal.append(new ControlEntry(type, payload, () => {}));
     }
     this.checkpointing = this.checkpointing.then(async () => {
       await journal.completeCheckpoint(beganPage);
       while (journal.mayDropOldest()) await journal.dropOldest();
     });
+  }
+
+  private checkpointEntries(): CheckpointEntry[] {
+    return [...this.state.checkpoint()].map((object) => ({
+      type: entryTypes.catalogCheckpoint,
+      payload: encodeCatalogCheckpoint(object),
+    }));
   }
 }

@@ -22,6 +22,7 @@ export class DiskGuard {
   private room = Infinity;
   private reserve = 0;
   private free = Infinity;
+  private total = 0;
 
   constructor(look: () => Promise<VolumeFigures>) {
     this.look = look;
@@ -32,11 +33,26 @@ export class DiskGuard {
     const { totalBytes, freeBytes } = await this.look();
     this.reserve = publishReserveBytes(totalBytes);
     this.free = freeBytes;
+    this.total = totalBytes;
     this.room = freeBytes - this.reserve - pendingBytes;
   }
 
   get freeBytes(): number {
     return this.free;
+  }
+
+  get totalBytes(): number {
+    return this.total;
+  }
+
+  /** So little room is left that what need not be on the disk has to go: publishing will soon be refused. */
+  get isTight(): boolean {
+    return this.free < 2 * this.reserve;
+  }
+
+  /** What an object store on the same volume may take: part of the reserve, so that the journal can be freed. */
+  get storeRoomBytes(): number {
+    return Math.max(0, this.free - this.reserve / 2);
   }
 
   get isFull(): boolean {

@@ -12,9 +12,11 @@ import { partitionId, type PartitionId, type SubscriptionId } from '../core/ids.
 import type { Frame } from '../journal/format.ts';
 import type { IndexedRow, Recovery } from '../journal/recovery.ts';
 import {
+  decodeManifestPaged,
   decodePartitionCheckpoint,
   decodePartitionDropped,
   decodePublisherOpened,
+  decodeSegmentsAdded,
   decodeTrimmed,
 } from '../log/entries.ts';
 import type { PartitionLog } from '../log/partition-log.ts';
@@ -65,6 +67,16 @@ export class ShardRecovery implements Recovery {
       case entryTypes.trimmed: {
         const trimmed = decodeTrimmed(payload);
         this.log(trimmed.partition).replayTrimmed(trimmed.startOffset);
+        break;
+      }
+      case entryTypes.segmentsAdded: {
+        const { tenant, segments } = decodeSegmentsAdded(payload);
+        for (const { partition, row } of segments) this.log(partition).addSegment(tenant, row);
+        break;
+      }
+      case entryTypes.manifestPaged: {
+        const { partition, page } = decodeManifestPaged(payload);
+        this.log(partition).pageManifest(page);
         break;
       }
       case entryTypes.partitionCheckpoint: {

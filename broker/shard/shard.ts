@@ -4,23 +4,33 @@
 //
 // Invariants:
 // - A log or subscription is created, changed and dropped by entries of this journal only.
-// - A generation is unlinked only when nothing in it is inside any partition and a later checkpoint is complete.
+// - A generation is unlinked only when all in it is offloaded or expired, and a later checkpoint is complete.
 import { entryTypes } from '../core/entry-types.ts';
-import type { BrokerError } from '../core/errors.ts';
+import { toBrokerError, type BrokerError } from '../core/errors.ts';
 import type { Clock } from '../core/clock.ts';
+import type { FailPoint } from '../core/fail-point.ts';
 import type { Log } from '../core/log.ts';
 import { partitionId, type PartitionId, type SubscriptionId } from '../core/ids.ts';
 import type { Random } from '../core/random.ts';
 import { ControlEntry } from '../journal/control-entry.ts';
 import { Journal, type JournalOptions } from '../journal/journal.ts';
+import type { StreamSummary } from '../journal/open-index.ts';
 import { encodePartitionDropped } from '../log/entries.ts';
 import { PartitionLog } from '../log/partition-log.ts';
 import { encodeEntry, type SubscriptionEntry } from '../subscription/entries.ts';
 import { Subscription } from '../subscription/subscription.ts';
 import { Checkpointer, type CheckpointObject } from './checkpointer.ts';
 import { ShardRecovery, type RecoveredSubscriptions } from './shard-recovery.ts';
-import { createDispatcher, type SubscriptionPlacement } from './subscription-placement.ts';
-import { trimPartition, type RetentionPolicy } from './retention.ts';
+import {
+  createDispatcher,
+  startOffset,
+  type SubscriptionPlacement,
+} from './subscription-placement.ts';
+import type { CheckpointEntry } from './checkpoint-object.ts';
+import { isPressed, mayGo, type HeldPart } from './hot-plan.ts';
+import type { ShardPolicies } from './policies.ts';
+import { trimPartition } from './retention.ts';
+import { ShardTier, type ShardTierOptions } from './shard-tier.ts';
 
 export interface ShardOptions extends Pick<
   JournalOptions,
@@ -29,6 +39,7 @@ export interface ShardOptions extends Pick<
   readonly name: string;
   readonly clock: Clock;
   readonly random: Random;
+  readonly tier: ShardTierOptions;
 }
 
 /** While nothing is published a checkpoint still goes on, one step in so many ms. */
@@ -40,6 +51,8 @@ export class Shard {
   readonly log: Log;
   readonly clock: Clock;
   readonly random: Random;
+  readonly tier: ShardTier;
+  private readonly failPoint: FailPoint;
   private readonly logs = new Map<PartitionId, PartitionLog>();
   private readonly subscriptions = new Map<SubscriptionId, Subscription>();
   private readonly subscribers = new Map<PartitionId, Set<Subscription>>();
@@ -54,6 +67,18 @@ export class Shard {
     this.log = options.log;
     this.clock = options.clock;
     this.random = options.random;
+    this.failPoint = options.tier.failPoint;
+    this.tier = new ShardTier(options.tier, {
+      name: this.name,
+      epoch: this.epoch,
+      clock: this.clock,
+      random: this.random,
+      log: this.log,
+      journal: () => this.journal,
+      logOf: (id) => this.logs.get(id),
+      logs: () => this.logs.values(),
+      checkpointEntries: () => this.checkpointEntries(),
+    });
     this.checkpointer = new Checkpointer({
       beganPage: () => this.journal.newestFirstPage,
       objects: () => this.checkpointObjects(),
@@ -121,7 +146,11 @@ export class Shard {
     for (const { id, index } of placement.partitions) {
       if (subscription.dispatcher(id) !== undefined) continue;
       const state = recovered?.get(id);
-      const dispatcher = createDispatcher(this, placement, { id, index }, state);
+      const start =
+        state === undefined ? await startOffset(this.partition(id), placement.start) : 0;
+      // Opened by another call meanwhile.
+      if (subscription.dispatcher(id) !== undefined) continue;
+      const dispatcher = createDispatcher(this, placement, { id, index }, state, start);
       if (state === undefined) created.push(this.writeEntry(dispatcher.checkpoint()));
       subscription.add(id, dispatcher);
       const subscribers = this.subscribers.get(id) ?? new Set();
@@ -184,15 +213,21 @@ export class Shard {
     return below;
   }
 
-  /** Applies retention to every partition that has a policy, then unlinks what nobody needs. */
-  async retain(policyOf: (id: PartitionId) => RetentionPolicy | undefined): Promise<void> {
+  /** Applies retention to every partition that has a policy, then unlinks what need not stay on the disk. */
+  async retain(policies: ShardPolicies): Promise<void> {
     const nowMs = this.clock.wallMs();
-    for (const log of this.logs.values()) {
+    for (const log of [...this.logs.values()]) {
       log.publishers.forgetIdle(nowMs);
-      const policy = policyOf(log.id);
-      if (policy !== undefined) await trimPartition(log, policy, this.ackedBelow(log), nowMs);
+      const policy = policies.of(log.id);
+      if (policy === undefined || this.logs.get(log.id) !== log) continue;
+      try {
+        await trimPartition(log, policy.retention, this.ackedBelow(log), nowMs);
+      } catch (error) {
+        const cause = toBrokerError(error).message;
+        this.log.warn('retention of a partition failed', { partition: log.id, cause });
+      }
     }
-    await this.dropGenerations();
+    await this.dropGenerations(policies);
   }
 
   /** Appends a subscription's entry without waiting. */
@@ -209,17 +244,17 @@ export class Shard {
   /** Ends consumers with the reason, then waits for what was appended. */
   async close(reason: BrokerError): Promise<void> {
     for (const subscription of this.subscriptions.values()) subscription.close(reason);
+    await this.tier.stop();
     await this.journal.close();
   }
 
   private createLog(id: PartitionId): PartitionLog {
-    // Logs are made while the journal still replays; they reach it only once it is open.
-    return new PartitionLog(
-      id,
-      () => this.journal,
-      this.epoch,
-      (log) => this.grown.add(log),
-    );
+    return new PartitionLog(id, {
+      journal: () => this.journal,
+      cold: this.tier.cold,
+      epoch: this.epoch,
+      onGrown: (log) => this.grown.add(log),
+    });
   }
 
   private committed(): void {
@@ -267,15 +302,46 @@ export class Shard {
     }
   }
 
-  private async dropGenerations(): Promise<void> {
+  /** Every object of the shard as of when it is asked for; for the copy in the object store. */
+  private *checkpointEntries(): Generator<CheckpointEntry> {
+    for (const log of [...this.logs.values()]) {
+      if (this.logs.get(log.id) !== log) continue;
+      yield { type: entryTypes.partitionCheckpoint, payload: log.checkpoint() };
+    }
+    for (const subscription of [...this.subscriptions.values()]) {
+      for (const [, dispatcher] of subscription.partitions()) {
+        const payload = encodeEntry(dispatcher.checkpoint());
+        yield { type: entryTypes.subscriptionCheckpoint, payload };
+      }
+    }
+  }
+
+  private async dropGenerations(policies: ShardPolicies): Promise<void> {
     while (this.journal.mayDropOldest()) {
       const oldest = this.journal.index.views()[0];
       if (oldest === undefined) return;
-      for (const { stream, lastOffset } of oldest.summaries()) {
-        const log = this.logs.get(partitionId(stream));
-        if (log !== undefined && lastOffset >= log.startOffset) return;
-      }
+      const parts = this.heldParts(oldest.summaries(), policies);
+      if (!mayGo(parts, isPressed(this.tier.hotFacts()), this.clock.wallMs())) return;
+      await this.failPoint('generation-before-drop');
       await this.journal.dropOldest();
+      await this.failPoint('generation-after-drop');
+    }
+  }
+
+  private *heldParts(
+    summaries: Iterable<StreamSummary>,
+    policies: ShardPolicies,
+  ): Generator<HeldPart> {
+    for (const { stream, lastOffset, lastTimeMs } of summaries) {
+      const log = this.logs.get(partitionId(stream));
+      if (log === undefined) continue;
+      yield {
+        isExpired: lastOffset < log.startOffset,
+        isOffloaded: lastOffset < log.manifest.endOffset,
+        window: policies.of(log.id)?.hot,
+        newestTimeMs: lastTimeMs,
+        bytesBehind: this.journal.index.bytesFrom(stream, lastOffset + 1),
+      };
     }
   }
 }

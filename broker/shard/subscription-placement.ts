@@ -31,11 +31,13 @@ export interface PartitionPlace {
 /** Leases of different ownerships never share a number: so many are reserved for each epoch. */
 const leasesPerEpoch = 2 ** 32;
 
+/** `start`: where to begin what was not recovered. */
 export function createDispatcher(
   shard: Shard,
   placement: SubscriptionPlacement,
   place: PartitionPlace,
   recovered: RecoveredSubscription | undefined,
+  start: number,
 ): Dispatcher {
   const partitionLog = shard.partition(place.id);
   const { clock, random, log } = shard;
@@ -52,12 +54,11 @@ export function createDispatcher(
     random,
     log,
   };
-  const start = (): number => startOffset(partitionLog, placement.start);
   if (placement.kind === 'stream') {
-    const state = recovered?.kind === 'stream' ? recovered.stream : new StreamState(start());
+    const state = recovered?.kind === 'stream' ? recovered.stream : new StreamState(start);
     return new StreamDispatcher(context, state, placement.paused);
   }
-  const recovery = recovered?.kind === 'queue' ? recovered.queue : QueueRecovery.at(start());
+  const recovery = recovered?.kind === 'queue' ? recovered.queue : QueueRecovery.at(start);
   const state = recovery.start({
     policy: placement.policy,
     nowMs: clock.monotonicMs(),
@@ -69,7 +70,7 @@ export function createDispatcher(
 }
 
 /** The first offset that a position names in a log, clipped to what is there. */
-export function startOffset(log: PartitionLog, start: StartPosition): number {
+export async function startOffset(log: PartitionLog, start: StartPosition): Promise<number> {
   switch (start.kind) {
     case 'earliest':
       return log.startOffset;

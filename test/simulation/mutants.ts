@@ -85,9 +85,9 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'unlinks a generation that still holds kept records',
-    file: 'shard/shard.ts',
-    find: 'if (log !== undefined && lastOffset >= log.startOffset) return;',
-    replace: 'void lastOffset;',
+    file: 'shard/hot-plan.ts',
+    find: 'if (!part.isOffloaded) return false;',
+    replace: '',
   },
   {
     name: 'a missed deadline loses the record',

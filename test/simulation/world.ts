@@ -1,12 +1,13 @@
 // One run: a real shard (journal, log, queue) on a simulated disk and clock, with publishers and consumers that do
 // random things, and power cuts. Everything random comes from the seed.
 import { BrokerError } from '../../broker/core/errors.ts';
-import { partitionId, subscriptionId } from '../../broker/core/ids.ts';
+import { partitionId, subscriptionId, tenantId } from '../../broker/core/ids.ts';
 import { silentLog } from '../../broker/core/log.ts';
 import { seededRandom, type Random } from '../../broker/core/random.ts';
 import type { PartitionLog } from '../../broker/log/partition-log.ts';
 import { Shard } from '../../broker/shard/shard.ts';
 import type { Subscription } from '../../broker/subscription/subscription.ts';
+import { idleTier } from '../support/idle-tier.ts';
 import { SimulatedDisk, turn } from '../support/simulated-disk.ts';
 import { VirtualClock } from '../support/virtual-clock.ts';
 import { checkAll } from './checkers.ts';
@@ -86,6 +87,7 @@ class World {
       tailCacheBytes: 1_000,
       clock: this.clock,
       random: this.random,
+      tier: idleTier(),
       onFatal: (error) => {
         throw error;
       },
@@ -178,8 +180,12 @@ class World {
   }
 
   private async retain(): Promise<void> {
-    const keepNothing = { ageMs: 0, bytes: 0, forever: false, unackedAgeMs: 0 };
-    void this.open.retain(() => keepNothing).catch(rethrowUnlessDown);
+    const keepNothing = {
+      tenant: tenantId(1),
+      retention: { ageMs: 0, bytes: 0, forever: false, unackedAgeMs: 0 },
+      hot: { ageMs: 0, bytes: 0 },
+    };
+    void this.open.retain({ of: () => keepNothing }).catch(rethrowUnlessDown);
     await turn();
   }
 

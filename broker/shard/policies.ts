@@ -1,0 +1,21 @@
+// What the catalog says about a partition, as its shard uses it. No policy loaded: nothing is deleted or offloaded.
+import type { PartitionId, TenantId } from '../core/ids.ts';
+import type { HotWindow } from './hot-plan.ts';
+
+/** As in millrace.v1.Retention; 0 means not set. */
+export interface RetentionPolicy {
+  readonly ageMs: number;
+  readonly bytes: number;
+  readonly forever: boolean;
+  readonly unackedAgeMs: number;
+}
+
+export interface PartitionPolicy {
+  readonly tenant: TenantId;
+  readonly retention: RetentionPolicy;
+  readonly hot: HotWindow;
+}
+
+export interface ShardPolicies {
+  of(partition: PartitionId): PartitionPolicy | undefined;
+}
