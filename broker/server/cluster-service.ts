@@ -12,6 +12,7 @@ export function clusterService(broker: Broker): UntypedServiceImplementation {
       return {
         clusterId,
         version,
+        objectStore: broker.objectStore,
         brokers: [{ brokerId, address, startedAtMs: BigInt(startedAtMs) }],
         shards: broker.shardFigures().map((shard) => ({
           name: shard.name,
@@ -20,6 +21,10 @@ export function clusterService(broker: Broker): UntypedServiceImplementation {
           partitionCount: shard.partitionCount,
           journalBytes: BigInt(shard.journalBytes),
           generationCount: shard.generationCount,
+          unoffloadedBytes: BigInt(shard.unoffloadedBytes),
+          unoffloadedSinceMs: BigInt(shard.unoffloadedSinceMs),
+          offloadFailure: shard.offloadFailure,
+          checkpointUploadedMs: BigInt(shard.checkpointUploadedMs),
         })),
         limits: {
           requestBytesMax: limits.requestBytesMax,

@@ -33,7 +33,7 @@ export function readService(broker: Broker, sessions: Sessions): UntypedServiceI
   async function startReading(call: ServerWritableStream<Buffer, Buffer>): Promise<void> {
     const plan = await planRead(broker, decodeMessage(ReadRequestSchema, call.request));
     if (call.cancelled) return;
-    const session = new ReadSession(call, plan);
+    const session = new ReadSession(call, plan, broker.clock);
     sessions.add(call, session);
     await session.run();
   }

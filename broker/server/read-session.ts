@@ -3,11 +3,13 @@
 // Invariants:
 // - Offsets of a partition rise without a gap that is not told.
 // - One frame at a time is on its way into HTTP/2: a reader that stops reading costs one frame, whatever its backlog.
-// - Partitions take turns by frames; none waits for another to be caught up.
+// - Partitions take turns by frames; none waits for another to be caught up, or for another's cold records.
+// - An object store that fails holds up the partitions that need it: they are told and tried again with back-off.
 import { create, toBinary } from '@bufbuild/protobuf';
 import type { ServerWritableStream } from '@grpc/grpc-js';
 import type { OpenTopic } from '../cluster/open-topic.ts';
 import { topicNotFound } from '../cluster/open-topic.ts';
+import type { Clock } from '../core/clock.ts';
 import { toBrokerError, type BrokerError } from '../core/errors.ts';
 import { limits } from '../core/limits.ts';
 import type { PartitionLog } from '../log/partition-log.ts';
@@ -15,6 +17,7 @@ import type { StoredBatch } from '../log/stored-batch.ts';
 import { RunSource } from '../subscription/run-source.ts';
 import { ReaderOpenedSchema } from '../../proto/gen/millrace/v1/read_pb.ts';
 import {
+  BlockReason,
   GapReason,
   GapSchema,
   NoticeKind,
@@ -37,7 +40,14 @@ interface ReadPlace {
   readonly stopAt: number;
   /** Offset for which "caught up" was told last. */
   toldCaughtUpAt: number;
+  /** Its next records are being loaded, or will be tried again later. */
+  isWaiting: boolean;
+  /** Loads that failed in a row. */
+  failures: number;
 }
+
+/** Back-off of a partition whose cold records cannot be read. */
+const retryMs = { min: 100, max: 5_000 } as const;
 
 export interface ReadPlan {
   readonly topic: OpenTopic;
@@ -53,6 +63,7 @@ export interface ReadPlan {
 
 export class ReadSession {
   private readonly call: ServerWritableStream<Buffer, Buffer>;
+  private readonly clock: Clock;
   private readonly topic: OpenTopic;
   private readonly places: readonly ReadPlace[];
   private readonly stopAtEnd: boolean;
@@ -63,8 +74,9 @@ export class ReadSession {
   private wake: (() => void) | undefined;
   private firstPlace = 0;
 
-  constructor(call: ServerWritableStream<Buffer, Buffer>, plan: ReadPlan) {
+  constructor(call: ServerWritableStream<Buffer, Buffer>, plan: ReadPlan, clock: Clock) {
     this.call = call;
+    this.clock = clock;
     this.topic = plan.topic;
     this.stopAtEnd = plan.stopAtEnd;
     this.recordsLeft = plan.recordsMax;
@@ -75,6 +87,8 @@ export class ReadSession {
       next: start,
       stopAt: log.endOffset,
       toldCaughtUpAt: -1,
+      isWaiting: false,
+      failures: 0,
     }));
     boundStreamBuffers(call);
     const stir = (): void => this.wake?.();
@@ -96,7 +110,7 @@ export class ReadSession {
           this.finish();
           return;
         }
-        const sent = await this.sendRound();
+        const sent = this.sendRound();
         if (!sent || this.call.writableNeedDrain) await this.nextChange(!sent);
       }
     } catch (error) {
@@ -105,11 +119,7 @@ export class ReadSession {
   }
 
   announceClosing(graceMs: number): void {
-    if (this.isEnded) return;
-    const writer = new WireWriter();
-    const notice = create(NoticeSchema, { kind: NoticeKind.CLOSING, retryAfterMs: graceMs });
-    writer.bytes(field.notice, toBinary(NoticeSchema, notice));
-    this.write(writer);
+    this.writeNotice(NoticeKind.CLOSING, [], graceMs);
   }
 
   close(error: BrokerError): void {
@@ -119,12 +129,11 @@ export class ReadSession {
   }
 
   /** One frame of the next partition that has something. False when none has. */
-  private async sendRound(): Promise<boolean> {
+  private sendRound(): boolean {
     const { places } = this;
     for (let i = 0; i < places.length; i++) {
       const place = places[(this.firstPlace + i) % places.length] as ReadPlace;
-      const frame = await this.nextFrame(place);
-      if (this.isEnded) return false;
+      const frame = this.nextFrame(place);
       if (frame === undefined) continue;
       this.firstPlace = (this.firstPlace + i + 1) % places.length;
       this.write(frame);
@@ -133,19 +142,17 @@ export class ReadSession {
     return false;
   }
 
-  private async nextFrame(place: ReadPlace): Promise<WireWriter | undefined> {
+  private nextFrame(place: ReadPlace): WireWriter | undefined {
     const { log, partition } = place;
+    if (place.isWaiting) return undefined;
     if (place.next < log.startOffset) return this.gapFrame(place);
     const end = this.stopAtEnd ? place.stopAt : log.endOffset;
     if (place.next >= end || this.recordsLeft <= 0) return this.caughtUpFrame(place);
-    let batches = log.read(place.next, limits.deliveryFrameBytes);
+    const batches = log.read(place.next, limits.deliveryFrameBytes);
     if (batches === undefined) {
-      await log.load(place.next);
-      // Retention may have moved on meanwhile; the next round tells the gap.
-      if (place.next < log.startOffset) return this.gapFrame(place);
-      batches = log.read(place.next, limits.deliveryFrameBytes);
+      void this.load(place);
+      return undefined;
     }
-    if (batches === undefined) return undefined;
     const bytes = batches.reduce((sum, batch) => sum + batch.header.bodyBytes + 64, 64);
     const writer = new WireWriter(bytes);
     for (const batch of batches) {
@@ -154,6 +161,37 @@ export class ReadSession {
     }
     if (place.next >= log.endOffset) this.addProgress(writer, partition, place);
     return writer;
+  }
+
+  /** Brings a partition's next records into memory; the loop goes on with the others meanwhile. */
+  private async load(place: ReadPlace): Promise<void> {
+    place.isWaiting = true;
+    try {
+      await place.log.load(place.next);
+      if (place.failures > 0) this.writeNotice(NoticeKind.UNBLOCKED, []);
+      place.failures = 0;
+    } catch (thrown) {
+      const error = toBrokerError(thrown);
+      if (error.kind !== 'unavailable') {
+        this.close(error);
+        return;
+      }
+      if (place.failures === 0) {
+        this.writeNotice(NoticeKind.BLOCKED, [BlockReason.COLD_READ_FAILING]);
+      }
+      const waitMs = Math.min(retryMs.max, retryMs.min * 2 ** place.failures++);
+      await new Promise<void>((resolve) => this.clock.after(waitMs, resolve));
+    }
+    place.isWaiting = false;
+    this.wake?.();
+  }
+
+  private writeNotice(kind: NoticeKind, blockReasons: BlockReason[], retryAfterMs = 0): void {
+    if (this.isEnded) return;
+    const writer = new WireWriter();
+    const notice = create(NoticeSchema, { kind, blockReasons, retryAfterMs });
+    writer.bytes(field.notice, toBinary(NoticeSchema, notice));
+    this.write(writer);
   }
 
   private addBatch(writer: WireWriter, place: ReadPlace, batch: StoredBatch, end: number): void {
@@ -236,7 +274,10 @@ export class ReadSession {
   }
 
   private hasMore(): boolean {
-    return this.places.some(({ next, log }) => next < log.endOffset && !this.stopAtEnd);
+    return this.places.some(
+      ({ next, log, isWaiting, stopAt }) =>
+        !isWaiting && next < (this.stopAtEnd ? stopAt : log.endOffset),
+    );
   }
 
   private finish(): void {

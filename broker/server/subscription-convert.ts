@@ -30,6 +30,7 @@ const blockReasons: Readonly<Record<BlockedReason, BlockReason>> = {
   delayed: BlockReason.DELAYED,
   unacked_limit: BlockReason.UNACKED_LIMIT,
   paused: BlockReason.PAUSED,
+  cold_read_failing: BlockReason.COLD_READ_FAILING,
   data_loss: BlockReason.DATA_LOSS,
 };
 

@@ -9,11 +9,13 @@ import {
   type PartitionOwnerSchema,
   type TopicSchema,
   type TopicSpec,
+  type TopicStatusSchema,
 } from '../../proto/gen/millrace/v1/topic_pb.ts';
 import { numberFromProto } from './subscription-convert.ts';
 import { unary } from './unary.ts';
 
-const { applyTopic, getTopic, listTopics, deleteTopic, locateTopic } = TopicService.method;
+const { applyTopic, getTopic, listTopics, deleteTopic, offloadTopic, locateTopic } =
+  TopicService.method;
 
 export function topicService(broker: Broker): UntypedServiceImplementation {
   return {
@@ -38,6 +40,10 @@ export function topicService(broker: Broker): UntypedServiceImplementation {
       await broker.deleteTopic(name, topicId);
       return {};
     }),
+    offloadTopic: unary(offloadTopic, async ({ name, wait }) => {
+      const topic = await broker.offloadTopic(name, wait);
+      return { status: statusToProto(broker, topic) };
+    }),
     locateTopic: unary(locateTopic, ({ name }) => {
       const { topic } = broker.topic(name);
       return { topicId: String(topic.id), owners: ownersOf(broker, topic) };
@@ -47,10 +53,17 @@ export function topicService(broker: Broker): UntypedServiceImplementation {
 
 function patchFromProto(spec: TopicSpec | undefined): TopicSpecPatch {
   if (spec === undefined) return {};
-  const { retention } = spec;
+  const { retention, tiering } = spec;
   return {
     partitions: spec.partitions,
     batchBytesMax: spec.batchBytesMax,
+    tiering:
+      tiering === undefined
+        ? undefined
+        : {
+            hotAgeMs: numberFromProto(tiering.hotAgeMs, 'tiering.hot_age_ms'),
+            hotBytes: numberFromProto(tiering.hotBytes, 'tiering.hot_bytes'),
+          },
     retention:
       retention === undefined
         ? undefined
@@ -64,7 +77,7 @@ function patchFromProto(spec: TopicSpec | undefined): TopicSpecPatch {
 }
 
 function topicToProto(topic: Topic) {
-  const { partitions, batchBytesMax, retention } = topic.spec;
+  const { partitions, batchBytesMax, retention, tiering } = topic.spec;
   return {
     name: topic.name.full,
     topicId: String(topic.id),
@@ -78,22 +91,26 @@ function topicToProto(topic: Topic) {
         forever: retention.forever,
         unackedAgeMs: BigInt(retention.unackedAgeMs),
       },
+      tiering: { hotAgeMs: BigInt(tiering.hotAgeMs), hotBytes: BigInt(tiering.hotBytes) },
     },
   };
 }
 
 function describe(broker: Broker, topic: Topic): MessageInitShape<typeof TopicSchema> {
+  return { ...topicToProto(topic), status: statusToProto(broker, topic) };
+}
+
+function statusToProto(broker: Broker, topic: Topic): MessageInitShape<typeof TopicStatusSchema> {
   const figures = broker.topicFigures(topic);
   const owners = ownersOf(broker, topic);
   return {
-    ...topicToProto(topic),
-    status: {
-      partitions: figures.partitions.map((partition, index) =>
-        partitionToProto(partition, owners[index]),
-      ),
-      storedBytes: BigInt(figures.storedBytes),
-      subscriptionCount: figures.subscriptionCount,
-    },
+    partitions: figures.partitions.map((partition, index) =>
+      partitionToProto(partition, owners[index]),
+    ),
+    storedBytes: BigInt(figures.storedBytes),
+    hotBytes: BigInt(figures.hotBytes),
+    coldBytes: BigInt(figures.coldBytes),
+    subscriptionCount: figures.subscriptionCount,
   };
 }
 
@@ -108,6 +125,10 @@ function partitionToProto(
     storedBytes: BigInt(figures.storedBytes),
     lastAppendTimeMs: BigInt(figures.lastAppendTimeMs),
     damage: figures.damage,
+    hotStartOffset: BigInt(figures.hotStartOffset),
+    offloadedEndOffset: BigInt(figures.offloadedEndOffset),
+    hotBytes: BigInt(figures.hotBytes),
+    coldBytes: BigInt(figures.coldBytes),
     ...(owner === undefined ? {} : { owner }),
   };
 }

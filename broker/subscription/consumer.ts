@@ -21,7 +21,13 @@ export interface HandOver {
 
 /** Why a subscription delivers nothing although it has a backlog. */
 export type BlockedReason =
-  'no_consumers' | 'no_credit' | 'delayed' | 'unacked_limit' | 'paused' | 'data_loss';
+  | 'no_consumers'
+  | 'no_credit'
+  | 'delayed'
+  | 'unacked_limit'
+  | 'paused'
+  | 'cold_read_failing'
+  | 'data_loss';
 
 export interface Consumer {
   /** Unique in this process, from 1; never given again. */

@@ -5,8 +5,7 @@
 // Invariants:
 // - An ack or an ended attempt is journaled in the turn in which it counts; a lease is never journaled.
 // - Consumers with credit take turns; a shallow backlog is shared among them instead of going to the first.
-// - Damage stops this partition and says so; it is never skipped.
-import { BrokerError } from '../core/errors.ts';
+// - What cannot be read stops this partition and says so; it is never skipped.
 import type { Timer } from '../core/clock.ts';
 import type {
   BlockedReason,
@@ -19,6 +18,7 @@ import { dispatchBytesPerTurn, type Dispatcher, type DispatcherContext } from '.
 import type { SubscriptionEntry } from './entries.ts';
 import type { OffsetRange } from './offset-range.ts';
 import type { AttemptRun, EndedLease, QueuePolicy, QueueState } from './queue-state.ts';
+import { ReadTrouble } from './read-trouble.ts';
 import { RunSource } from './run-source.ts';
 
 export class QueueDispatcher implements Dispatcher {
@@ -32,7 +32,7 @@ export class QueueDispatcher implements Dispatcher {
   private turn = 0;
   private paused: boolean;
   private busy: 'no' | 'loading' | 'yielding' | 'closed' = 'no';
-  private damage: BrokerError | undefined;
+  private readonly trouble: ReadTrouble;
   private timer: Timer | undefined;
   private timerAtMs = Infinity;
 
@@ -42,6 +42,7 @@ export class QueueDispatcher implements Dispatcher {
     this.state = state;
     this.paused = paused;
     this.source = new RunSource(context.partitionLog);
+    this.trouble = new ReadTrouble(context, () => this.pump());
     this.draw = () => context.random.next();
     this.stopListening = context.partitionLog.onVisible(() => this.pump());
   }
@@ -51,7 +52,7 @@ export class QueueDispatcher implements Dispatcher {
   }
 
   pump(): void {
-    if (this.busy !== 'no' || this.paused || this.damage !== undefined) return;
+    if (this.busy !== 'no' || this.paused || this.trouble.isWaiting) return;
     const { clock, partitionLog } = this.context;
     this.skipExpired();
     const nowMs = clock.monotonicMs();
@@ -116,7 +117,7 @@ export class QueueDispatcher implements Dispatcher {
   async seek(offset: number): Promise<void> {
     const { fence, lost } = this.state.seek(offset);
     const { subscriptionId, partitionId, journal } = this.context;
-    this.damage = undefined;
+    this.trouble.clear();
     this.tellLost(lost);
     await journal.write({ kind: 'seek', subscriptionId, partitionId, offset, fence });
     this.pump();
@@ -168,6 +169,7 @@ export class QueueDispatcher implements Dispatcher {
   close(): void {
     this.busy = 'closed';
     this.stopListening();
+    this.trouble.clear();
     this.timer?.cancel();
   }
 
@@ -216,6 +218,7 @@ export class QueueDispatcher implements Dispatcher {
     try {
       const run = this.source.take(first, last);
       if (run === undefined) this.loadThenPump(first);
+      else if (this.trouble.clear()) this.tellBlocked([]);
       return run;
     } catch (error) {
       this.stopOn(error);
@@ -243,15 +246,12 @@ export class QueueDispatcher implements Dispatcher {
   }
 
   private stopOn(error: unknown): void {
-    if (!(error instanceof BrokerError)) throw error;
-    this.damage = error;
-    const { log, subscriptionId, partition } = this.context;
-    log.error('subscription stopped on damage', {
-      subscriptionId,
-      partition,
-      cause: error.message,
-    });
-    for (const consumer of this.consumers) consumer.blocked(['data_loss']);
+    const reason = this.trouble.note(error);
+    if (reason !== undefined) this.tellBlocked([reason]);
+  }
+
+  private tellBlocked(reasons: readonly BlockedReason[]): void {
+    for (const consumer of this.consumers) consumer.blocked(reasons);
   }
 
   /** Retention has removed records that were not acked. */
@@ -307,7 +307,7 @@ export class QueueDispatcher implements Dispatcher {
 
   private blockedReasons(nowMs: number, undelivered: number): readonly BlockedReason[] {
     const reasons: BlockedReason[] = [];
-    if (this.damage !== undefined) reasons.push('data_loss');
+    if (this.trouble.reason !== undefined) reasons.push(this.trouble.reason);
     if (this.paused) reasons.push('paused');
     if (undelivered === 0) return reasons;
     if (this.consumers.length === 0) reasons.push('no_consumers');

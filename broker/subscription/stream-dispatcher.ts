@@ -2,8 +2,7 @@
 //
 // Invariants: StreamState's, and
 // - a cumulative ack counts only from the active consumer: an old one may not move the position of the new one;
-// - damage stops this partition and says so; it is never skipped.
-import { BrokerError } from '../core/errors.ts';
+// - what cannot be read stops this partition and says so; it is never skipped.
 import type {
   BlockedReason,
   Consumer,
@@ -13,6 +12,7 @@ import type {
 } from './consumer.ts';
 import { dispatchBytesPerTurn, type Dispatcher, type DispatcherContext } from './dispatcher.ts';
 import type { SubscriptionEntry } from './entries.ts';
+import { ReadTrouble } from './read-trouble.ts';
 import { RunSource } from './run-source.ts';
 import type { StreamState } from './stream-state.ts';
 
@@ -25,7 +25,7 @@ export class StreamDispatcher implements Dispatcher {
   private active: Consumer | undefined;
   private paused: boolean;
   private busy: 'no' | 'loading' | 'yielding' | 'closed' = 'no';
-  private damage: BrokerError | undefined;
+  private readonly trouble: ReadTrouble;
 
   constructor(context: DispatcherContext, state: StreamState, paused: boolean) {
     this.context = context;
@@ -33,6 +33,7 @@ export class StreamDispatcher implements Dispatcher {
     this.state = state;
     this.paused = paused;
     this.source = new RunSource(context.partitionLog);
+    this.trouble = new ReadTrouble(context, () => this.pump());
     this.stopListening = context.partitionLog.onVisible(() => this.pump());
   }
 
@@ -53,7 +54,7 @@ export class StreamDispatcher implements Dispatcher {
   }
 
   pump(): void {
-    if (this.busy !== 'no' || this.paused || this.damage !== undefined) return;
+    if (this.busy !== 'no' || this.paused || this.trouble.isWaiting) return;
     const { partitionLog } = this.context;
     this.skipExpired();
     let sentBytes = 0;
@@ -111,7 +112,7 @@ export class StreamDispatcher implements Dispatcher {
 
   async seek(offset: number): Promise<void> {
     const { subscriptionId, partitionId, journal } = this.context;
-    this.damage = undefined;
+    this.trouble.clear();
     this.state.seek(offset);
     await journal.write({ kind: 'seek', subscriptionId, partitionId, offset, fence: 0 });
     this.pump();
@@ -157,12 +158,14 @@ export class StreamDispatcher implements Dispatcher {
   close(): void {
     this.busy = 'closed';
     this.stopListening();
+    this.trouble.clear();
   }
 
   private take(first: number, last: number) {
     try {
       const run = this.source.take(first, last);
       if (run === undefined) this.loadThenPump(first);
+      else if (this.trouble.clear()) this.tellBlocked([]);
       return run;
     } catch (error) {
       this.stopOn(error);
@@ -190,15 +193,12 @@ export class StreamDispatcher implements Dispatcher {
   }
 
   private stopOn(error: unknown): void {
-    if (!(error instanceof BrokerError)) throw error;
-    this.damage = error;
-    const { log, subscriptionId, partition } = this.context;
-    log.error('subscription stopped on damage', {
-      subscriptionId,
-      partition,
-      cause: error.message,
-    });
-    this.active?.blocked(['data_loss']);
+    const reason = this.trouble.note(error);
+    if (reason !== undefined) this.tellBlocked([reason]);
+  }
+
+  private tellBlocked(reasons: readonly BlockedReason[]): void {
+    this.active?.blocked(reasons);
   }
 
   private skipExpired(): void {
@@ -217,7 +217,7 @@ export class StreamDispatcher implements Dispatcher {
 
   private blockedReasons(ready: number): readonly BlockedReason[] {
     const reasons: BlockedReason[] = [];
-    if (this.damage !== undefined) reasons.push('data_loss');
+    if (this.trouble.reason !== undefined) reasons.push(this.trouble.reason);
     if (this.paused) reasons.push('paused');
     if (ready === 0) return reasons;
     if (this.active === undefined) reasons.push('no_consumers');

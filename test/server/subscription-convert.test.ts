@@ -86,6 +86,7 @@ describe('a reason for delivering nothing', () => {
     ['delayed', BlockReason.DELAYED],
     ['unacked_limit', BlockReason.UNACKED_LIMIT],
     ['paused', BlockReason.PAUSED],
+    ['cold_read_failing', BlockReason.COLD_READ_FAILING],
     ['data_loss', BlockReason.DATA_LOSS],
   ];
 

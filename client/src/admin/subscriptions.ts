@@ -35,6 +35,7 @@ export type BlockedReason =
   | 'too many unacked'
   | 'paused'
   | 'data loss'
+  | 'cold read failing'
   | 'unknown';
 
 export interface SubscriptionPartition {
@@ -200,6 +201,7 @@ const blockedReasons: Readonly<Record<BlockReason, BlockedReason>> = {
   [BlockReason.UNACKED_LIMIT]: 'too many unacked',
   [BlockReason.PAUSED]: 'paused',
   [BlockReason.DATA_LOSS]: 'data loss',
+  [BlockReason.COLD_READ_FAILING]: 'cold read failing',
 };
 
 function partitionFromProto(status: SubscriptionPartitionStatus): SubscriptionPartition {
