@@ -132,7 +132,7 @@ interface Surroundings {
   readonly log: Log;
   readonly failPoint: FailPoint;
   readonly brokerId: string;
-  onFatal(error: BrokerError): void;
+  readonly onFatal: (error: BrokerError) => void;
 }
 
 async function openBroker(surroundings: Surroundings): Promise<Broker> {

@@ -24,11 +24,11 @@ export interface CheckpointUploaderOptions {
   readonly clock: Clock;
   readonly failPoint: FailPoint;
   /** A number that changes with what the entries say. */
-  version(): number;
+  readonly version: () => number;
   /** What there is now; each entry as of when it is asked for. */
-  entries(): Iterable<CheckpointEntry>;
+  readonly entries: () => Iterable<CheckpointEntry>;
   /** Has the shard's root name the checkpoint. Throws STORE_FAILED, SHARD_TAKEN_OVER. */
-  publish(pointer: CheckpointPointer): Promise<void>;
+  readonly publish: (pointer: CheckpointPointer) => Promise<void>;
 }
 
 /** Bytes of entries made in one turn of the event loop. */

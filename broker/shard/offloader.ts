@@ -34,10 +34,10 @@ export interface OffloaderOptions {
   readonly log: Log;
   readonly failPoint: FailPoint;
   /** The log of a partition that is not deleted. */
-  logOf(id: PartitionId): PartitionLog | undefined;
+  readonly logOf: (id: PartitionId) => PartitionLog | undefined;
   /** How many of the oldest generations have to go soon. */
-  urgentGenerations(): number;
-  storeRoomBytes(): number;
+  readonly urgentGenerations: () => number;
+  readonly storeRoomBytes: () => number;
   readonly sealAgeMs: number;
   readonly offloadAgeMs: number;
   readonly bytesPerSecond: number;

@@ -1,6 +1,12 @@
 // Valid bytes of everything that the broker stores beside batches: what the fuzzing of decoders starts from.
 import { entryTypes } from '../../broker/core/entry-types.ts';
-import { partitionId, publisherId, subscriptionId, tenantId, topicId } from '../../broker/core/ids.ts';
+import {
+  partitionId,
+  publisherId,
+  subscriptionId,
+  tenantId,
+  topicId,
+} from '../../broker/core/ids.ts';
 import {
   encodeCatalogCheckpoint,
   encodeCatalogEvent,
