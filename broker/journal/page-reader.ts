@@ -8,7 +8,7 @@ import { limits } from '../core/limits.ts';
 import { encodeKey, keyKinds, readPageHeader } from './format.ts';
 import type { Generation } from './generation.ts';
 import type { GenerationSet } from './generation-set.ts';
-import { PageBuffers } from './page-buffers.ts';
+import type { PageBuffers } from './page-buffers.ts';
 import { CachedPage, PageCache } from './page-cache.ts';
 
 /** Batches of one stream, first and last offset inclusive. */

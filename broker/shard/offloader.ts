@@ -212,13 +212,13 @@ export class Offloader {
   private async run(tasks: readonly OffloadTask[]): Promise<void> {
     const ends = new Map<PartitionId, Offset>();
     let recorded: Promise<unknown> = Promise.resolve();
-    let failure: unknown;
+    let failure: BrokerError | undefined;
     const written = tasks.map(async (task) =>
       this.slots.run(async () => {
         if (this.isStopped || failure !== undefined) return;
         const before = recorded;
         const mine = this.write(task, ends, before).catch((error: unknown) => {
-          failure ??= error;
+          failure ??= toBrokerError(error);
           throw error;
         });
         recorded = mine;

@@ -10,7 +10,7 @@ import { LruBytes } from './lru-bytes.ts';
 import { decodeManifestPage } from './manifest-page.ts';
 import type { Manifest, ManifestPagePointer, ManifestPlace } from './manifest.ts';
 import { decodeBlockRow } from './segment-format.ts';
-import { SegmentRows, type SegmentRow } from './segment-rows.ts';
+import type { SegmentRow, SegmentRows } from './segment-rows.ts';
 import type { TierStore } from './tier-store.ts';
 
 /** A partition as its manifest is read. */
