@@ -1,12 +1,14 @@
 // Measures everything: a broker process with fresh data, one client process per workload, on the same machine.
 // Prints machine, versions and a Markdown table; the source of docs/benchmarks.md.
-import { spawn, type ChildProcess } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
-import { cpus, tmpdir, totalmem } from 'node:os';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { once } from 'node:events';
 import { connect } from '../client/src/index.ts';
+import { main, startBroker, stop } from './broker-process.ts';
 import { workloads } from './run-workload.ts';
+import { machine } from './machine.ts';
 import type { Figure } from './workload.ts';
 
 export interface RunAllOptions {
@@ -20,13 +22,6 @@ interface Measured {
   readonly figures: readonly Figure[];
 }
 
-interface StartedBroker {
-  readonly process: ChildProcess;
-  readonly server: string;
-  readonly readyAfterMs: number;
-}
-
-const main = join(import.meta.dirname, '..', 'cli', 'main.ts');
 const hotBacklogBytes = 4 * 1024 ** 3;
 
 export async function runAll(options: RunAllOptions): Promise<void> {
@@ -96,27 +91,6 @@ async function publishBacklog(server: string): Promise<void> {
   await publisher.flush();
 }
 
-async function startBroker(dataDir: string): Promise<StartedBroker> {
-  const startedMs = performance.now();
-  const args = ['--listen', '127.0.0.1:0', '--http-listen', '127.0.0.1:0', '--data-dir', dataDir];
-  const child = spawn(process.execPath, [main, 'start', ...args, '--log-level', 'error'], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
-  let output = '';
-  for await (const chunk of child.stdout) {
-    output += String(chunk);
-    const address = /millrace ready grpc=(\S+)/.exec(output)?.[1];
-    if (address === undefined) continue;
-    return { process: child, server: address, readyAfterMs: performance.now() - startedMs };
-  }
-  throw new Error('the broker ended before it was ready');
-}
-
-async function stop(broker: StartedBroker): Promise<void> {
-  broker.process.kill('SIGTERM');
-  if (broker.process.exitCode === null) await once(broker.process, 'exit');
-}
-
 async function runInProcess(
   workload: string,
   server: string,
@@ -135,12 +109,6 @@ async function runInProcess(
 async function residentMemoryMiB(pid: number): Promise<number> {
   const status = await readFile(`/proc/${pid}/status`, 'utf8').catch(() => '');
   return Math.round(Number(/VmRSS:\s+(\d+)/.exec(status)?.[1] ?? 0) / 1024);
-}
-
-function machine(): string {
-  const processors = cpus();
-  const memoryGiB = Math.round(totalmem() / 1024 ** 3);
-  return `${processors.length} x ${processors[0]?.model ?? 'unknown'}, ${memoryGiB} GiB, Node ${process.version}`;
 }
 
 function report(measured: readonly Measured[]): string {

@@ -1,6 +1,7 @@
 // Composition: makes a broker out of settings. The only place that joins ports to adapters of other layers.
 //
-//   lock the directory → volume → roots (epochs) → catalog → shards → topics → listen → ready
+//   lock the directory → volume → HTTP (not ready) → object store → roots (epochs) → catalog → shards → topics →
+//   listen → ready
 //
 // A step that fails undoes nothing: the process ends with the reason, and the next start begins again.
 import { hostname } from 'node:os';
@@ -19,8 +20,8 @@ import { systemRandom } from './core/random.ts';
 import { formatHostPort } from './host-port.ts';
 import { newestEpoch } from './journal/generation-list.ts';
 import { lmdbStorage } from './journal/storage-lmdb.ts';
-import { DirectoryObjectStore } from './objects/directory.ts';
 import type { ObjectStore } from './objects/object-store.ts';
+import { openObjects, type OpenedObjects } from './open-objects.ts';
 import { registerBrokerMetrics } from './server/broker-metrics.ts';
 import { GrpcServer } from './server/grpc-server.ts';
 import { HttpServer } from './server/http-server.ts';
@@ -34,6 +35,7 @@ import { Shard } from './shard/shard.ts';
 import { BlockCache } from './tier/block-cache.ts';
 import { Slots } from './tier/slots.ts';
 import { TierStore } from './tier/tier-store.ts';
+import { untilReachable } from './until-reachable.ts';
 
 export const version = '0.1.0';
 
@@ -55,6 +57,7 @@ const offloadIntervalMs = 500;
 /** Doors for tests; nothing stands behind them otherwise. */
 export interface StartHooks {
   readonly failPoint?: FailPoint;
+  readonly wrapStore?: (store: ObjectStore) => ObjectStore;
 }
 
 /** `onFatal` ends the process: nothing may be confirmed after a failed commit. */
@@ -67,28 +70,30 @@ export async function startBroker(
   const lock = await lockDataDirectory(settings.dataDir);
   const volume = await openVolume(settings.dataDir, systemRandom);
   const metrics = prometheusMetrics();
+  let notReady = 'starting';
+  const http = new HttpServer({ ...settings.httpListen, metrics, notReady: () => notReady });
+  const httpPort = await http.listen();
   const disk = new DiskGuard(() => volumeOf(settings.dataDir));
   await disk.refresh(0);
-  const store = await DirectoryObjectStore.open(join(settings.dataDir, 'objects'));
-  const { failPoint = noFailPoint } = hooks;
-  const brokerId = hostname();
-  const surroundings = {
+  const tellWaiting = (why: string): void => void (notReady = why);
+  const objects = await openObjects(settings, log, tellWaiting);
+  const { failPoint = noFailPoint, wrapStore = (store: ObjectStore) => store } = hooks;
+  const surroundings: Surroundings = {
     settings,
     volume,
-    store,
-    storeSharesVolume: true,
+    objects: { ...objects, store: wrapStore(objects.store) },
     disk,
     metrics,
     log,
     failPoint,
-    brokerId,
+    brokerId: hostname(),
+    tellWaiting,
     onFatal,
   };
   const broker = await openBroker(surroundings);
   await broker.refreshDisk();
   const stopUpkeep = startUpkeep(broker, settings, log, onFatal);
 
-  let notReady = '';
   const { host, port } = settings.listen;
   const grpc = new GrpcServer({ host, port, broker, log });
   const grpcAddress = formatHostPort({ host, port: await grpc.listen() });
@@ -96,11 +101,8 @@ export async function startBroker(
     ? formatHostPort(settings.advertiseAddress)
     : grpcAddress;
   registerBrokerMetrics(metrics, broker, grpc);
-  const http = new HttpServer({ ...settings.httpListen, metrics, notReady: () => notReady });
-  const httpAddress = formatHostPort({
-    host: settings.httpListen.host,
-    port: await http.listen(),
-  });
+  const httpAddress = formatHostPort({ host: settings.httpListen.host, port: httpPort });
+  notReady = '';
   log.info('ready', { grpc: grpcAddress, http: httpAddress, dataDir: settings.dataDir, version });
 
   return {
@@ -111,8 +113,10 @@ export async function startBroker(
       notReady = 'shutting down';
       log.info('shutting down', { graceMs: settings.shutdownGraceMs });
       await grpc.close(settings.shutdownGraceMs);
+      await broker.stopTiering();
       await stopUpkeep();
       await broker.close();
+      await objects.close();
       await http.close();
       await lock.close();
       log.info('stopped');
@@ -124,14 +128,14 @@ export async function startBroker(
 interface Surroundings {
   readonly settings: Settings;
   readonly volume: Volume;
-  readonly store: ObjectStore;
-  /** It is a directory on the data volume: what it takes is missing there. */
-  readonly storeSharesVolume: boolean;
+  readonly objects: Omit<OpenedObjects, 'close'>;
   readonly disk: DiskGuard;
   readonly metrics: Metrics;
   readonly log: Log;
   readonly failPoint: FailPoint;
   readonly brokerId: string;
+  /** Why the start waits. */
+  readonly tellWaiting: (why: string) => void;
   readonly onFatal: (error: BrokerError) => void;
 }
 
@@ -162,29 +166,33 @@ async function openBroker(surroundings: Surroundings): Promise<Broker> {
     random: systemRandom,
     log,
     publishPendingBytes: settings.publishPendingBytes,
-    objectStore: settings.objectStore ?? '',
+    objectStore: surroundings.objects.description,
   });
 }
 
 /** Takes the shard over for this process; answers how its journal is opened. */
 async function claimJournal(surroundings: Surroundings, shard: string) {
-  const { settings, volume, store, log, brokerId, onFatal } = surroundings;
+  const { settings, volume, objects, log, brokerId, onFatal, tellWaiting } = surroundings;
   const { dataDir, generationBytes, tailCacheBytes } = settings;
   // A generation outgrows its size by the commit that fills it, its index and its seal.
   const storage = lmdbStorage(join(dataDir, shard), 2 * generationBytes + 256 * 1024 * 1024);
-  const { epoch } = await claimRoot(store, shard, {
-    owner: brokerId,
-    volume,
-    random: systemRandom,
-    epochSeen: await newestEpoch(storage),
-    signal: new AbortController().signal,
-  });
+  const epochSeen = await newestEpoch(storage);
+  const { epoch } = await untilReachable({ clock: systemClock, log }, tellWaiting, () =>
+    claimRoot(objects.store, shard, {
+      owner: brokerId,
+      volume,
+      random: systemRandom,
+      epochSeen,
+      signal: new AbortController().signal,
+    }),
+  );
   const { volumeId } = volume;
   return { storage, epoch, volumeId, log, generationBytes, tailCacheBytes, onFatal };
 }
 
 function catalogUpload(surroundings: Surroundings, epoch: number): CatalogUpload {
-  const { store, failPoint } = surroundings;
+  const { objects, failPoint } = surroundings;
+  const { store } = objects;
   const clock = systemClock;
   const random = systemRandom;
   return {
@@ -198,7 +206,7 @@ function catalogUpload(surroundings: Surroundings, epoch: number): CatalogUpload
 
 /** The tiers of all shards share one pool of reads and one cache. */
 function shardTiers(
-  { settings, store, storeSharesVolume, disk, metrics, failPoint }: Surroundings,
+  { settings, objects, disk, metrics, failPoint }: Surroundings,
   shardCount: number,
 ): (shard: string, epoch: number) => ShardTierOptions {
   const memory = {
@@ -213,7 +221,7 @@ function shardTiers(
   const hotBytes = (): number =>
     settings.hotBytes > 0 ? settings.hotBytes : disk.totalBytes * limits.hotShareDefault;
   return (shard, epoch) => ({
-    objects: store,
+    objects: objects.store,
     memory,
     readLatency,
     failPoint,
@@ -222,9 +230,9 @@ function shardTiers(
     offloadBytesPerSecond: settings.offloadBytesPerSecond,
     garbageGraceMs: settings.garbageGraceMs,
     hotRoom: () => ({ budgetBytes: hotBytes() / shardCount, isDiskTight: disk.isTight }),
-    storeRoomBytes: () => (storeSharesVolume ? disk.storeRoomBytes : Infinity),
+    storeRoomBytes: () => (objects.sharesVolume ? disk.storeRoomBytes : Infinity),
     publishCheckpoint: (pointer) =>
-      publishCheckpoint(store, shard, { epoch, random: systemRandom }, pointer),
+      publishCheckpoint(objects.store, shard, { epoch, random: systemRandom }, pointer),
   });
 }
 

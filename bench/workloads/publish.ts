@@ -1,12 +1,7 @@
 // Publishing: batched throughput, single records that wait for their confirmation, and latency at a fixed rate.
 import type { Client, Publisher } from '../../client/src/index.ts';
-import {
-  percentile,
-  rates,
-  type Figure,
-  type Workload,
-  type WorkloadContext,
-} from '../workload.ts';
+import { rates, type Figure, type Workload, type WorkloadContext } from '../workload.ts';
+import { latencyFigures, publishAtRate } from './fixed-rate.ts';
 
 /** Publishes values of the given size for the given time, as fast as the window allows; answers how many. */
 export async function publishFor(
@@ -73,11 +68,7 @@ async function publishSingles(
   await Promise.all(workers);
   const elapsedMs = performance.now() - startMs;
   const rate = Math.round((latencies.length / elapsedMs) * 1000);
-  return [
-    { name: 'rate', value: rate, unit: 'records/s' },
-    { name: 'p50', value: round(percentile(latencies, 0.5)), unit: 'ms' },
-    { name: 'p99', value: round(percentile(latencies, 0.99)), unit: 'ms' },
-  ];
+  return [{ name: 'rate', value: rate, unit: 'records/s' }, ...latencyFigures(latencies)];
 }
 
 const latency: Workload = {
@@ -88,29 +79,15 @@ const latency: Workload = {
     const publisher = context.connect().publisher(topic);
     const value = Buffer.alloc(1024, 'x');
     await publisher.publish({ value });
-    const perMs = 10;
-    const latencies: number[] = [];
-    const pending: Promise<void>[] = [];
-    const startMs = performance.now();
-    const total = context.seconds * 1000 * perMs;
-    let sent = 0;
-    while (sent < total) {
-      const due = Math.min(total, Math.floor((performance.now() - startMs) * perMs));
-      for (; sent < due; sent++) {
-        const atMs = performance.now();
-        pending.push(
-          publisher.publish({ value }).then(() => void latencies.push(performance.now() - atMs)),
-        );
-      }
-      await new Promise((resolve) => setTimeout(resolve, 1));
-    }
-    await Promise.all(pending);
-    const rate = Math.round((sent / (performance.now() - startMs)) * 1000);
-    return [
-      { name: 'rate', value: rate, unit: 'records/s' },
-      { name: 'p50', value: round(percentile(latencies, 0.5)), unit: 'ms' },
-      { name: 'p99', value: round(percentile(latencies, 0.99)), unit: 'ms' },
-    ];
+    const endMs = context.seconds * 1000;
+    const { latencies, elapsedMs } = await publishAtRate(
+      publisher,
+      value,
+      10_000,
+      (ms) => ms >= endMs,
+    );
+    const rate = Math.round((latencies.length / elapsedMs) * 1000);
+    return [{ name: 'rate', value: rate, unit: 'records/s' }, ...latencyFigures(latencies)];
   },
 };
 
@@ -167,10 +144,6 @@ async function roundRobin(
   };
   await Promise.all(Array.from({ length: 64 }, worker));
   return (records / (performance.now() - startMs)) * 1000;
-}
-
-function round(ms: number): number {
-  return Math.round(ms * 100) / 100;
 }
 
 export const publishWorkloads: readonly Workload[] = [

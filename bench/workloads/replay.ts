@@ -6,7 +6,7 @@ import { publishFor } from './publish.ts';
 const valueBytes = 1024;
 
 /** Reads until so many records came; answers when the first and the last did. */
-async function readRecords(
+export async function readRecords(
   client: Client,
   topic: string,
   isEnough: (records: number) => boolean,

@@ -339,8 +339,12 @@ export class Broker {
 
   async refreshDisk(): Promise<void> {
     let pending = 0;
-    for (const { journal } of this.parts.shards.values()) pending += journal.pendingBytes;
-    await this.parts.disk.refresh(pending);
+    let offloadFailure = '';
+    for (const { journal, tier } of this.parts.shards.values()) {
+      pending += journal.pendingBytes;
+      offloadFailure ||= tier.offloader.figures.lastFailure;
+    }
+    await this.parts.disk.refresh(pending, offloadFailure);
   }
 
   sleep(ms: number): Promise<void> {
@@ -381,6 +385,11 @@ export class Broker {
       });
     }
     return figures;
+  }
+
+  /** Ends offload, cold reads and garbage collection. */
+  async stopTiering(): Promise<void> {
+    await Promise.all([...this.parts.shards.values()].map(({ tier }) => tier.stop()));
   }
 
   tieringFigures(): TieringFigures {

@@ -5,8 +5,11 @@ import type { Broker } from '../cluster/broker.ts';
 import type { Metrics } from '../core/metrics.ts';
 import type { GrpcServer } from './grpc-server.ts';
 
+/** Name, help, how it is read. */
+type Gauge = readonly [string, string, () => number];
+
 export function registerBrokerMetrics(metrics: Metrics, broker: Broker, server: GrpcServer): void {
-  const gauges: readonly (readonly [string, string, () => number])[] = [
+  const gauges: Gauge[] = [
     ['millrace_topics', 'Topics that exist.', () => broker.topicCount],
     ['millrace_connections', 'Open client connections.', () => server.connectionCount],
     ['millrace_streams', 'Open publish, consume and read streams.', () => server.streamCount],
@@ -40,7 +43,63 @@ export function registerBrokerMetrics(metrics: Metrics, broker: Broker, server: 
       () => (broker.isDiskFull ? 1 : 0),
     ],
   ];
+  gauges.push(...tieringGauges(broker));
   for (const [name, help, read] of gauges) metrics.gauge(name, help, read);
+}
+
+function tieringGauges(broker: Broker): Gauge[] {
+  return [
+    [
+      'millrace_offloaded_objects_total',
+      'Segment objects written and verified.',
+      () => broker.tieringFigures().offloadedObjects,
+    ],
+    [
+      'millrace_offloaded_bytes_total',
+      'Bytes of segment objects written and verified.',
+      () => broker.tieringFigures().offloadedBytes,
+    ],
+    [
+      'millrace_offload_failures_total',
+      'Passes of offload that failed and were tried again.',
+      () => broker.tieringFigures().offloadFailures,
+    ],
+    [
+      'millrace_unoffloaded_bytes',
+      'Sealed records that only the disk of the broker has.',
+      () => sum(broker.shardFigures().map(({ unoffloadedBytes }) => unoffloadedBytes)),
+    ],
+    [
+      'millrace_unoffloaded_age_seconds',
+      'Age of the oldest record that only the disk of the broker has: what a lost disk would cost.',
+      () => unoffloadedAge(broker),
+    ],
+    [
+      'millrace_checkpoint_age_seconds',
+      'Age of the oldest checkpoint that a new broker would start from; 0 before the first.',
+      () => checkpointAge(broker),
+    ],
+    [
+      'millrace_garbage_deleted_objects_total',
+      'Objects deleted because nothing referred to them.',
+      () => broker.tieringFigures().deletedObjects,
+    ],
+    [
+      'millrace_garbage_deleted_bytes_total',
+      'Bytes of those objects.',
+      () => broker.tieringFigures().deletedBytes,
+    ],
+  ];
+}
+
+function unoffloadedAge(broker: Broker): number {
+  const since = broker.shardFigures().flatMap(({ unoffloadedSinceMs }) => unoffloadedSinceMs || []);
+  return since.length === 0 ? 0 : (broker.clock.wallMs() - Math.min(...since)) / 1000;
+}
+
+function checkpointAge(broker: Broker): number {
+  const at = Math.min(...broker.shardFigures().map((shard) => shard.checkpointUploadedMs));
+  return at === 0 ? 0 : (broker.clock.wallMs() - at) / 1000;
 }
 
 function sum(values: readonly number[]): number {

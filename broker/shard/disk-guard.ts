@@ -23,13 +23,18 @@ export class DiskGuard {
   private reserve = 0;
   private free = Infinity;
   private total = 0;
+  private offloadFailure = '';
 
   constructor(look: () => Promise<VolumeFigures>) {
     this.look = look;
   }
 
-  /** `pendingBytes`: admitted and not yet written, so not yet missing from the free space. */
-  async refresh(pendingBytes: number): Promise<void> {
+  /**
+   * `pendingBytes`: admitted and not yet written, so not yet missing from the free space. `offloadFailure`: why
+   * records do not leave the disk; empty when they do.
+   */
+  async refresh(pendingBytes: number, offloadFailure = ''): Promise<void> {
+    this.offloadFailure = offloadFailure;
     const { totalBytes, freeBytes } = await this.look();
     this.reserve = publishReserveBytes(totalBytes);
     this.free = freeBytes;
@@ -62,10 +67,13 @@ export class DiskGuard {
   /** Takes room for a batch, or throws DISK_FULL. */
   admit(bytes: number): void {
     if (bytes > this.room) {
+      const why =
+        this.offloadFailure === ''
+          ? 'free some by shorter retention or by acking backlogs, or enlarge the volume'
+          : `records cannot leave it, because the object store fails: ${this.offloadFailure}`;
       throw new BrokerError(
         'DISK_FULL',
-        `the data volume has less than ${this.reserve} bytes to spare for new records; free some by shorter retention or ` +
-          'by acking backlogs, or enlarge the volume',
+        `the data volume has less than ${this.reserve} bytes to spare for new records; ${why}`,
         {
           retryAfterMs: 1_000,
           metadata: { free_bytes: String(this.free), reserve_bytes: String(this.reserve) },

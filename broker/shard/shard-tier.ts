@@ -56,6 +56,7 @@ export class ShardTier {
   readonly swept = { deleted: 0, deletedBytes: 0, waiting: 0 };
   private readonly options: ShardTierOptions;
   private readonly host: ShardTierHost;
+  private readonly store: TierStore;
   private readonly writer: SegmentWriter;
   private readonly garbage: Garbage;
   private running: Offloader | undefined;
@@ -66,6 +67,7 @@ export class ShardTier {
     const { objects, memory, readLatency, failPoint, garbageGraceMs } = options;
     const { name, epoch, clock, random } = host;
     const store = new TierStore({ store: objects, shard: name, clock, random });
+    this.store = store;
     this.cold = new ColdReader({ store, memory, clock, latency: readLatency });
     const source = sealedBatches(() => host.journal());
     this.writer = new SegmentWriter({ store, epoch, source, clock, failPoint });
@@ -128,7 +130,9 @@ export class ShardTier {
     return figures;
   }
 
+  /** Gives up what is under way with the store; resolves when nothing is. */
   async stop(): Promise<void> {
+    this.store.stop();
     await this.running?.stop();
   }
 

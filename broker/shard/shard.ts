@@ -244,7 +244,6 @@ export class Shard {
   /** Ends consumers with the reason, then waits for what was appended. */
   async close(reason: BrokerError): Promise<void> {
     for (const subscription of this.subscriptions.values()) subscription.close(reason);
-    await this.tier.stop();
     await this.journal.close();
   }
 

@@ -37,6 +37,8 @@ export class TierStore {
   private readonly clock: Clock;
   private readonly random: Random;
   private readonly callMs: number;
+  private readonly calls = new Set<AbortController>();
+  private isStopped = false;
 
   constructor(options: TierStoreOptions) {
     this.store = options.store;
@@ -94,9 +96,17 @@ export class TierStore {
     }
   }
 
+  /** Gives up every call that is under way; later ones fail at once. */
+  stop(): void {
+    this.isStopped = true;
+    for (const controller of this.calls) controller.abort(new Error('the broker stops'));
+  }
+
   private async within<T>(bytes: number, call: (signal: AbortSignal) => Promise<T>): Promise<T> {
     const controller = new AbortController();
     const ms = this.callMs + Math.ceil((bytes * 1000) / bytesPerSecondMin);
+    this.calls.add(controller);
+    if (this.isStopped) this.stop();
     const timer = this.clock.after(ms, () =>
       controller.abort(new DOMException(`no answer within ${ms} ms`, 'TimeoutError')),
     );
@@ -104,6 +114,7 @@ export class TierStore {
       return await call(controller.signal);
     } finally {
       timer.cancel();
+      this.calls.delete(controller);
     }
   }
 }
