@@ -76,6 +76,7 @@ export const reasons = {
   CANCELLED: ['unavailable', 'The caller went away.'],
   LISTEN_FAILED: ['unavailable', 'A listen address cannot be bound.'],
   STORE_FAILED: ['unavailable', 'The object store did not answer as it should.'],
+  STORE_UNSUITABLE: ['invalid', 'The object store does not keep its conditional writes.'],
   JOURNAL_FAILED: [
     'unavailable',
     'A commit failed; the broker stops and recovers at its next start.',

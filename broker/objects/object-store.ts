@@ -55,6 +55,7 @@ export interface ObjectStore {
     length: number,
     signal: AbortSignal,
   ): Promise<GetRangeOutcome>;
+  /** The bytes belong to the store from the call on: an adapter may hand their buffer to another thread. */
   putIfAbsent(key: ObjectKey, bytes: Uint8Array, signal: AbortSignal): Promise<PutOutcome>;
   /** Replaces the object if it has this tag. */
   compareAndSwap(

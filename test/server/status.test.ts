@@ -52,6 +52,7 @@ const codes: Readonly<Record<ErrorReason, status>> = {
   STORE_FAILED: status.UNAVAILABLE,
   JOURNAL_FAILED: status.UNAVAILABLE,
   DATA_LOSS: status.DATA_LOSS,
+  STORE_UNSUITABLE: status.INVALID_ARGUMENT,
   SHARD_TAKEN_OVER: status.FAILED_PRECONDITION,
   VOLUME_FOREIGN: status.DATA_LOSS,
   INTERNAL: status.INTERNAL,
