@@ -15,7 +15,6 @@ import { toBrokerError, type BrokerError } from './core/errors.ts';
 import { noFailPoint, type FailPoint } from './core/fail-point.ts';
 import { limits } from './core/limits.ts';
 import type { Log } from './core/log.ts';
-import type { Metrics } from './core/metrics.ts';
 import { systemRandom } from './core/random.ts';
 import { formatHostPort } from './host-port.ts';
 import { newestEpoch } from './journal/generation-list.ts';
@@ -26,7 +25,7 @@ import { registerBrokerMetrics } from './server/broker-metrics.ts';
 import { GrpcServer } from './server/grpc-server.ts';
 import { HttpServer } from './server/http-server.ts';
 import { pinoLog } from './server/pino-log.ts';
-import { prometheusMetrics } from './server/prometheus-metrics.ts';
+import { prometheusMetrics, type PrometheusMetrics } from './server/prometheus-metrics.ts';
 import type { Settings } from './settings.ts';
 import { catalogShard, CatalogStore, type CatalogUpload } from './shard/catalog-store.ts';
 import { DiskGuard, volumeOf } from './shard/disk-guard.ts';
@@ -51,6 +50,8 @@ export interface RunningBroker {
 
 /** How often the file system is asked for free space. What is admitted in between is counted. */
 const diskIntervalMs = 200;
+/** How often garbage is collected while it takes room that the journal needs. */
+const tightIntervalMs = 1_000;
 /** How often it is asked whether something is due for the object store. */
 const offloadIntervalMs = 500;
 
@@ -70,30 +71,63 @@ export async function startBroker(
   const lock = await lockDataDirectory(settings.dataDir);
   const volume = await openVolume(settings.dataDir, systemRandom);
   const metrics = prometheusMetrics();
-  let notReady = 'starting';
-  const http = new HttpServer({ ...settings.httpListen, metrics, notReady: () => notReady });
-  const httpPort = await http.listen();
+  const readiness = { not: 'starting' };
+  const http = new HttpServer({ ...settings.httpListen, metrics, notReady: () => readiness.not });
+  const port = await http.listen();
+  const httpAddress = formatHostPort({ host: settings.httpListen.host, port });
+  try {
+    const serving = await serve({ settings, volume, metrics, log, readiness, onFatal }, hooks);
+    readiness.not = '';
+    const { grpcAddress } = serving;
+    log.info('ready', { grpc: grpcAddress, http: httpAddress, dataDir: settings.dataDir, version });
+    return {
+      grpcAddress,
+      httpAddress,
+      log,
+      async close() {
+        readiness.not = 'shutting down';
+        log.info('shutting down', { graceMs: settings.shutdownGraceMs });
+        await serving.close();
+        await http.close();
+        await lock.close();
+        log.info('stopped');
+      },
+    };
+  } catch (error) {
+    await http.close();
+    throw error;
+  }
+}
+
+/** What is there before the object store is reached. */
+interface Ground {
+  readonly settings: Settings;
+  readonly volume: Volume;
+  readonly metrics: PrometheusMetrics;
+  readonly log: Log;
+  /** Why the broker does not serve; empty when it does. */
+  readonly readiness: { not: string };
+  readonly onFatal: (error: BrokerError) => void;
+}
+
+/** Opens everything and listens for gRPC. */
+async function serve(ground: Ground, hooks: StartHooks) {
+  const { settings, metrics, log, readiness, onFatal } = ground;
   const disk = new DiskGuard(() => volumeOf(settings.dataDir));
   await disk.refresh(0);
-  const tellWaiting = (why: string): void => void (notReady = why);
+  const tellWaiting = (why: string): void => void (readiness.not = why);
   const objects = await openObjects(settings, log, tellWaiting);
   const { failPoint = noFailPoint, wrapStore = (store: ObjectStore) => store } = hooks;
-  const surroundings: Surroundings = {
-    settings,
-    volume,
+  const broker = await openBroker({
+    ...ground,
     objects: { ...objects, store: wrapStore(objects.store) },
     disk,
-    metrics,
-    log,
     failPoint,
     brokerId: hostname(),
     tellWaiting,
-    onFatal,
-  };
-  const broker = await openBroker(surroundings);
+  });
   await broker.refreshDisk();
   const stopUpkeep = startUpkeep(broker, settings, log, onFatal);
-
   const { host, port } = settings.listen;
   const grpc = new GrpcServer({ host, port, broker, log });
   const grpcAddress = formatHostPort({ host, port: await grpc.listen() });
@@ -101,42 +135,26 @@ export async function startBroker(
     ? formatHostPort(settings.advertiseAddress)
     : grpcAddress;
   registerBrokerMetrics(metrics, broker, grpc);
-  const httpAddress = formatHostPort({ host: settings.httpListen.host, port: httpPort });
-  notReady = '';
-  log.info('ready', { grpc: grpcAddress, http: httpAddress, dataDir: settings.dataDir, version });
-
   return {
     grpcAddress,
-    httpAddress,
-    log,
     async close() {
-      notReady = 'shutting down';
-      log.info('shutting down', { graceMs: settings.shutdownGraceMs });
       await grpc.close(settings.shutdownGraceMs);
       await broker.stopTiering();
       await stopUpkeep();
       await broker.close();
       await objects.close();
-      await http.close();
-      await lock.close();
-      log.info('stopped');
     },
   };
 }
 
 /** What the parts of one broker share. */
-interface Surroundings {
-  readonly settings: Settings;
-  readonly volume: Volume;
+interface Surroundings extends Ground {
   readonly objects: Omit<OpenedObjects, 'close'>;
   readonly disk: DiskGuard;
-  readonly metrics: Metrics;
-  readonly log: Log;
   readonly failPoint: FailPoint;
   readonly brokerId: string;
   /** Why the start waits. */
   readonly tellWaiting: (why: string) => void;
-  readonly onFatal: (error: BrokerError) => void;
 }
 
 async function openBroker(surroundings: Surroundings): Promise<Broker> {
@@ -249,6 +267,7 @@ function startUpkeep(
     repeat(offloadIntervalMs, () => broker.offload()),
     repeat(settings.checkpointUploadIntervalMs, () => broker.uploadCheckpoints()),
     repeat(settings.garbageIntervalMs, () => broker.collectGarbage()),
+    repeat(tightIntervalMs, () => broker.collectGarbageIfTight()),
   ];
   return async () => {
     await Promise.all(stops.map((stop) => stop()));

@@ -134,6 +134,9 @@ type Key = keyof Table;
 
 export type Settings = {
   readonly [K in Key]: Table[K] extends Setting<infer T> ? T : never;
+} & {
+  /** `AWS_*` variables: credentials of the object store. Never logged. */
+  readonly storeVariables: Environment;
 };
 
 /** Flags by their camel-case names, as commander answers them; undefined: not given. */
@@ -174,9 +177,14 @@ export function readSettings(flags: FlagValues, env: Environment): Settings {
     shutdownGraceMs: read(table.shutdownGraceMs),
     logLevel: read(table.logLevel),
     logFormat: read(table.logFormat),
+    storeVariables: storeVariables(env),
   };
   checkTogether(settings);
   return settings;
+}
+
+function storeVariables(env: Environment): Environment {
+  return Object.fromEntries(Object.entries(env).filter(([name]) => name.startsWith('AWS_')));
 }
 
 function readSetting<T>(setting: Setting<T>, flags: FlagValues, env: Environment): T {

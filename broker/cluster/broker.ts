@@ -337,6 +337,11 @@ export class Broker {
     for (const { tier } of this.parts.shards.values()) await tier.sweep();
   }
 
+  /** The same, if the store is a directory on the data volume and that is nearly full. */
+  async collectGarbageIfTight(): Promise<void> {
+    for (const { tier } of this.parts.shards.values()) if (tier.isStoreTight) await tier.sweep();
+  }
+
   async refreshDisk(): Promise<void> {
     let pending = 0;
     let offloadFailure = '';

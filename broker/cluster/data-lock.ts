@@ -95,8 +95,8 @@ function answers(path: string): Promise<boolean> {
 function inUse(directory: string): BrokerError {
   return new BrokerError(
     'DATA_DIRECTORY_IN_USE',
-    `another process uses the data directory ${directory}; stop it, or start this one with ` +
-      'another --data-dir',
+    `another process uses the directory ${directory}; stop it, or start this one with another --data-dir ` +
+      'or --object-store',
     { metadata: { directory } },
   );
 }

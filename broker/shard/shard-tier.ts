@@ -64,7 +64,7 @@ export class ShardTier {
   constructor(options: ShardTierOptions, host: ShardTierHost) {
     this.options = options;
     this.host = host;
-    const { objects, memory, readLatency, failPoint, garbageGraceMs } = options;
+    const { objects, memory, readLatency, failPoint } = options;
     const { name, epoch, clock, random } = host;
     const store = new TierStore({ store: objects, shard: name, clock, random });
     this.store = store;
@@ -76,7 +76,6 @@ export class ShardTier {
       writer: this.writer,
       manifests: this.cold.manifests,
       clock,
-      graceMs: garbageGraceMs,
       failPoint,
     });
     this.uploader = new CheckpointUploader({
@@ -114,15 +113,25 @@ export class ShardTier {
     return this.running;
   }
 
+  /** The store is on the data volume, which is nearly full. */
+  get isStoreTight(): boolean {
+    return this.options.storeRoomBytes() < Infinity && this.options.hotRoom().isDiskTight;
+  }
+
   hotFacts(): HotFacts {
     return { hotBytes: this.host.journal().index.fileBytes(), ...this.options.hotRoom() };
   }
 
-  /** Uploads a checkpoint, then deletes what neither it nor the shard refers to. Throws STORE_FAILED, DATA_LOSS. */
+  /**
+   * Uploads a checkpoint, then deletes what neither it nor the shard refers to. On a store that takes the journal's
+   * room while there is little of it nobody gets a grace period. Throws STORE_FAILED, DATA_LOSS.
+   */
   async sweep(): Promise<SweepFigures> {
+    const { garbageGraceMs } = this.options;
+    const graceMs = this.isStoreTight ? 0 : garbageGraceMs;
     const mark = this.garbage.mark(this.host.logs());
     await this.uploader.upload();
-    const figures = await this.garbage.sweep(mark);
+    const figures = await this.garbage.sweep(mark, graceMs);
     this.swept.deleted += figures.deleted;
     this.swept.deletedBytes += figures.deletedBytes;
     this.swept.waiting = figures.waiting;

@@ -34,7 +34,6 @@ export interface GarbageOptions {
   readonly writer: SegmentWriter;
   readonly manifests: ManifestReader;
   readonly clock: Clock;
-  readonly graceMs: number;
   readonly failPoint: FailPoint;
 }
 
@@ -67,8 +66,8 @@ export class Garbage {
   }
 
   /** Deletes what was unreferenced before the mark for the whole grace period. Throws STORE_FAILED, DATA_LOSS. */
-  async sweep({ keys, pages, pending }: Mark): Promise<SweepFigures> {
-    const { store, writer, clock, graceMs, failPoint } = this.options;
+  async sweep({ keys, pages, pending }: Mark, graceMs: number): Promise<SweepFigures> {
+    const { store, writer, clock, failPoint } = this.options;
     for (const page of pages) for (const key of await page()) keys.add(key);
     const nowMs = clock.monotonicMs();
     const seenMs = new Map<ObjectKey, number>();

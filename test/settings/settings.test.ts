@@ -32,6 +32,7 @@ describe('settings', () => {
       shutdownGraceMs: 10_000,
       logLevel: 'info',
       logFormat: 'auto',
+      storeVariables: {},
     });
   });
 
