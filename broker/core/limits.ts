@@ -76,6 +76,9 @@ export const limits = {
   segmentBytesMin: 8 * MiB,
   /** Objects that are written at once. */
   offloadsMax: 2,
+  /** While less than this waits, offload goes at the calm rate: publishing beside it keeps its latency. */
+  offloadCalmBytes: 640 * MiB,
+  offloadCalmBytesPerSecond: 48 * MiB,
   /** Rows of one page of a manifest: 14 KiB, and what a partition has in memory and in its checkpoint. */
   manifestPageRows: 256,
   /** Manifest pages and object indexes kept in memory, per shard (spill). */

@@ -1,7 +1,10 @@
 // The thread of the object store: hashing, TLS, sockets and files, away from the main loop.
+import { readlinkSync } from 'node:fs';
+import { constants, setPriority } from 'node:os';
 import { parentPort, workerData } from 'node:worker_threads';
 import { assert } from '../core/assert.ts';
 import { BrokerError, toBrokerError } from '../core/errors.ts';
+import { freeBuffer } from '../core/free-buffer.ts';
 import { openStore } from './open-store.ts';
 import type { ListedObject, ObjectStore } from './object-store.ts';
 import {
@@ -18,6 +21,20 @@ assert(parentPort !== null, 'this file runs as a worker thread');
 const port = parentPort;
 const calls = new Map<number, AbortController>();
 
+/**
+ * What the store does can wait for what clients do: hashing and sockets of an upload yield to the main loop's thread.
+ * Linux gives threads a priority of their own; elsewhere it stays as it is.
+ */
+function yieldToMainThread(): void {
+  try {
+    const thread = Number(readlinkSync('/proc/thread-self').split('/').at(-1));
+    if (Number.isSafeInteger(thread)) setPriority(thread, constants.priority.PRIORITY_BELOW_NORMAL);
+  } catch {
+    // Not on Linux, or not allowed.
+  }
+}
+
+yieldToMainThread();
 try {
   const { location, variables } = workerData as StoreThreadData;
   const { store } = await openStore(location, variables);
@@ -48,6 +65,8 @@ async function answer(store: ObjectStore, call: number, request: StoreRequest): 
     send({ call, error: errorToMessage(told) });
   } finally {
     calls.delete(call);
+    // Handed over by the main thread, and nobody's any more.
+    if (request.do === 'put') freeBuffer(request.bytes);
   }
 }
 

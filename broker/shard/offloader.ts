@@ -91,7 +91,7 @@ export class Offloader {
 
   constructor(options: OffloaderOptions) {
     this.options = options;
-    this.rate = new RateLimit(options.bytesPerSecond, options.clock);
+    this.rate = new RateLimit(options.clock);
   }
 
   /** Looks whether there is something to do, and does it, unless a look or a failure is too fresh. */
@@ -248,11 +248,21 @@ export class Offloader {
     if (runs.length === 0) return;
     const bytes = runs.reduce((sum, run) => sum + run.bytes, 0);
     if (bytes > this.options.storeRoomBytes()) throw noStoreRoom(bytes);
-    await this.rate.take(bytes);
+    await this.rate.take(bytes, this.bytesPerSecond());
     await writer.writeSegment(task.tenant, runs, async (segment) => {
       await before;
       await this.record(task, runs, segment);
     });
+  }
+
+  /** Calm while little waits: what clients do shares the disk and the processors with it. */
+  private bytesPerSecond(): number {
+    const { bytesPerSecond } = this.options;
+    const isBehind =
+      this.figures.waitingBytes > limits.offloadCalmBytes || this.options.urgentGenerations() > 0;
+    if (isBehind) return bytesPerSecond;
+    const calm = limits.offloadCalmBytesPerSecond;
+    return bytesPerSecond === 0 ? calm : Math.min(bytesPerSecond, calm);
   }
 
   private cut(log: PartitionLog, firstOffset: Offset, bytesMax: number): SealedRun | undefined {
@@ -286,6 +296,7 @@ export class Offloader {
       await durable;
     }
     await failPoint('offload-after-record');
+    this.figures.waitingBytes = Math.max(0, this.figures.waitingBytes - bytes);
     this.figures.objects++;
     this.figures.bytes += bytes;
     this.options.log.info('offloaded a segment', { partitions: runs.length, bytes });

@@ -1,7 +1,10 @@
 // Cold blocks in memory, least recently used first to go. Blocks that were fetched together share their bytes, so they
 // come and go together.
 //
-// Invariant: at most the budget, plus what was added last.
+// Invariants:
+// - At most the budget, plus what was added last.
+// - Bytes of a block are good until the next turn of the event loop: who reads copies what it sends.
+import { freeBuffer } from '../core/free-buffer.ts';
 import type { Offset, PartitionId } from '../core/ids.ts';
 import type { ColdBlock } from './cold-block.ts';
 
@@ -14,11 +17,20 @@ export class Extent {
   /** Fetched for a reader that goes forward, and not touched yet. */
   isAhead: boolean;
 
-  constructor(blocks: readonly ColdBlock[], expiresMs: number, isAhead: boolean) {
+  /** What was fetched; the blocks are views of it. */
+  private readonly fetched: Buffer;
+
+  constructor(blocks: readonly ColdBlock[], fetched: Buffer, expiresMs: number, isAhead: boolean) {
     this.blocks = blocks;
-    this.bytes = blocks.reduce((sum, block) => sum + block.length, 0);
+    this.fetched = fetched;
+    this.bytes = fetched.length;
     this.expiresMs = expiresMs;
     this.isAhead = isAhead;
+  }
+
+  /** Out of the cache: like a page of the journal it was good for one turn of the event loop. */
+  free(): void {
+    freeBuffer(this.fetched);
   }
 }
 
@@ -90,6 +102,7 @@ export class BlockCache {
       if (left.length === 0) this.residents.delete(partition);
       else this.residents.set(partition, left);
     }
+    extent.free();
   }
 }
 

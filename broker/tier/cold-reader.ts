@@ -166,7 +166,7 @@ export class ColdReader {
       // Wrong bytes may come from the way; only what reads wrong twice is damage.
       if (!isIntact && !isAgain) continue;
       const expiresMs = isIntact ? Infinity : this.clock.monotonicMs() + damageKeptMs;
-      this.memory.blocks.add(new Extent(blocks, expiresMs, isAhead));
+      this.memory.blocks.add(new Extent(blocks, bytes, expiresMs, isAhead));
       return;
     }
   }

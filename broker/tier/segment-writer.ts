@@ -10,6 +10,7 @@ import { crc32 } from 'node:zlib';
 import type { StoredHeader } from '../batch/stored-header.ts';
 import type { Clock } from '../core/clock.ts';
 import { BrokerError } from '../core/errors.ts';
+import { freeBuffer } from '../core/free-buffer.ts';
 import type { FailPoint } from '../core/fail-point.ts';
 import type { Offset, PartitionId, TenantId } from '../core/ids.ts';
 import type { ObjectKey } from '../objects/object-store.ts';
@@ -152,6 +153,7 @@ export class SegmentWriter {
         }
         await new Promise<void>((resolve) => setImmediate(resolve));
       }
+      freeBuffer(read);
       from = to;
     }
   }
