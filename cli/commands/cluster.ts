@@ -3,6 +3,17 @@ import { Command } from 'commander';
 import { isoTime, printJson, printLine, table } from '../output.ts';
 import { withClient, withClientOptions, type ClientOptions } from '../options.ts';
 
+const shardHead = [
+  'SHARD',
+  'EPOCH',
+  'PARTITIONS',
+  'BYTES',
+  'GENERATIONS',
+  'NOT OFFLOADED',
+  'ONLY ON DISK SINCE',
+  'CHECKPOINT',
+];
+
 export function clusterCommand(): Command {
   return withClientOptions(new Command('cluster'))
     .description('show brokers, shards and limits')
@@ -12,6 +23,7 @@ export function clusterCommand(): Command {
         if (options.output === 'json') return printJson(cluster);
         await printLine(`cluster  ${cluster.clusterId}`);
         await printLine(`version  ${cluster.version}`);
+        await printLine(`store    ${cluster.objectStore}`);
         await printLine('');
         const brokers = cluster.brokers.map((broker) => [
           broker.brokerId,
@@ -26,8 +38,14 @@ export function clusterCommand(): Command {
           shard.partitionCount,
           shard.journalBytes,
           shard.generationCount,
+          shard.unoffloadedBytes,
+          isoTime(shard.unoffloadedSinceMs),
+          isoTime(shard.checkpointUploadedMs),
         ]);
-        await printLine(table(['SHARD', 'EPOCH', 'PARTITIONS', 'BYTES', 'GENERATIONS'], shards));
+        await printLine(table(shardHead, shards));
+        for (const { name, offloadFailure } of cluster.shards) {
+          if (offloadFailure !== '') await printLine(`offload of shard ${name}: ${offloadFailure}`);
+        }
       });
     });
 }

@@ -1,6 +1,12 @@
-// millrace topic create|list|describe|alter|delete
+// millrace topic create|list|describe|alter|offload|delete
 import { Command } from 'commander';
-import type { Retention, Topic, TopicSpecPatch } from '../../client/src/index.ts';
+import type {
+  Retention,
+  Tiering,
+  Topic,
+  TopicPartition,
+  TopicSpecPatch,
+} from '../../client/src/index.ts';
 import { UsageError } from '../exit.ts';
 import { isoTime, printJson, printLine, table } from '../output.ts';
 import {
@@ -19,6 +25,8 @@ interface SpecOptions {
   readonly retentionBytes?: number;
   readonly retentionForever?: boolean;
   readonly retentionUnackedAge?: number;
+  readonly hotAge?: number;
+  readonly hotBytes?: number;
 }
 
 export function topicCommand(): Command {
@@ -28,6 +36,7 @@ export function topicCommand(): Command {
     .addCommand(list())
     .addCommand(describe())
     .addCommand(alter())
+    .addCommand(offload())
     .addCommand(remove());
 }
 
@@ -107,6 +116,26 @@ function describe(): Command {
     });
 }
 
+function offload(): Command {
+  return withClientOptions(new Command('offload'))
+    .description('bring all that a topic has now to the object store, instead of on schedule')
+    .argument('<name>')
+    .option('--wait', 'until it is done')
+    .action(async (name: string, options: ClientOptions & { wait?: boolean }) => {
+      await withClient(options, async (client) => {
+        const wait = options.wait === true;
+        await client.topics.offload(name, { wait });
+        const topic = await client.topics.get(name);
+        if (options.output === 'json') return printJson(topic);
+        await printLine(
+          wait
+            ? `offloaded topic ${name}: ${topic.coldBytes} bytes are in the object store`
+            : `offloading topic ${name}; see how far it is: millrace topic describe ${name}`,
+        );
+      });
+    });
+}
+
 function remove(): Command {
   return withClientOptions(new Command('delete'))
     .description('delete a topic with its records and subscriptions, for ever')
@@ -140,17 +169,35 @@ function withSpecOptions(command: Command): Command {
       '--retention-unacked-age <duration>',
       'remove records of this age even if no subscription has acked them',
       parseDurationMs,
+    )
+    .option(
+      '--hot-age <duration>',
+      'what is older may leave the disk once the object store has it',
+      parseDurationMs,
+    )
+    .option(
+      '--hot-bytes <size>',
+      'what is beyond the newest so many bytes per partition may leave the disk, too',
+      parseBytes,
     );
 }
 
 function specOf(options: SpecOptions): TopicSpecPatch {
   const { partitions, batchBytesMax } = options;
   const retention = retentionOf(options);
+  const tiering = tieringOf(options);
   return {
     ...(partitions === undefined ? {} : { partitions }),
     ...(batchBytesMax === undefined ? {} : { batchBytesMax }),
     ...(retention === undefined ? {} : { retention }),
+    ...(tiering === undefined ? {} : { tiering }),
   };
+}
+
+/** Replaced as a whole, like retention. */
+function tieringOf({ hotAge, hotBytes }: SpecOptions): Tiering | undefined {
+  if (hotAge === undefined && hotBytes === undefined) return undefined;
+  return { hotAgeMs: hotAge ?? 0, hotBytes: hotBytes ?? 0 };
 }
 
 /** The API replaces retention as a whole, so a mixture of old and new is never made by accident. */
@@ -182,21 +229,53 @@ async function printTopic(topic: Topic): Promise<void> {
   await printLine(`id             ${topic.topicId}`);
   await printLine(`retention      ${retentionText(spec.retention)}`);
   await printLine(`largest batch  ${spec.batchBytesMax} bytes`);
+  await printLine(`hot            ${hotText(spec.tiering)}`);
   await printLine(`stored         ${topic.storedBytes} bytes`);
+  await printLine(`on disk        ${topic.hotBytes} bytes`);
+  await printLine(`in the store   ${topic.coldBytes} bytes`);
   await printLine(`subscriptions  ${topic.subscriptionCount}`);
   await printLine('');
-  const head = ['PARTITION', 'START', 'END', 'BYTES', 'LAST APPEND', 'SHARD', 'EPOCH', 'DAMAGE'];
-  const rows = topic.partitions.map((p) => [
-    p.partition,
-    p.startOffset,
-    p.endOffset,
-    p.storedBytes,
-    isoTime(p.lastAppendTimeMs),
-    p.owner?.shard ?? '-',
-    p.owner?.epoch ?? 0,
-    p.damage === '' ? '-' : p.damage,
-  ]);
-  await printLine(table(head, rows));
+  await printLine(table(partitionHead, topic.partitions.map(partitionRow)));
+}
+
+const partitionHead = [
+  'PARTITION',
+  'START',
+  'END',
+  'BYTES',
+  'HOT FROM',
+  'HOT BYTES',
+  'OFFLOADED TO',
+  'COLD BYTES',
+  'LAST APPEND',
+  'SHARD',
+  'EPOCH',
+  'DAMAGE',
+];
+
+function partitionRow(partition: TopicPartition): (string | number)[] {
+  return [
+    partition.partition,
+    partition.startOffset,
+    partition.endOffset,
+    partition.storedBytes,
+    partition.hotStartOffset,
+    partition.hotBytes,
+    partition.offloadedEndOffset,
+    partition.coldBytes,
+    isoTime(partition.lastAppendTimeMs),
+    partition.owner?.shard ?? '-',
+    partition.owner?.epoch ?? 0,
+    partition.damage === '' ? '-' : partition.damage,
+  ];
+}
+
+function hotText({ hotAgeMs, hotBytes }: Tiering): string {
+  const window = [
+    hotAgeMs > 0 ? `younger than ${hotAgeMs} ms` : '',
+    hotBytes > 0 ? `the newest ${hotBytes} bytes per partition` : '',
+  ].filter((text) => text !== '');
+  return window.length > 0 ? window.join(' and ') : 'as long as the disk has room';
 }
 
 function retentionText({ ageMs, bytes, forever, unackedAgeMs }: Retention): string {

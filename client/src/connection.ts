@@ -36,6 +36,8 @@ export const connectionLimits = {
 export interface CallOptions {
   /** Aborting cancels the call; it then rejects with CANCELLED. */
   readonly signal?: AbortSignal;
+  /** Instead of the connection's time for a call. */
+  readonly timeoutMs?: number;
 }
 
 export class Connection {
@@ -76,7 +78,7 @@ export class Connection {
     options: CallOptions = {},
   ): Promise<MessageShape<O>> {
     const bytes = encodeMessage(method.input, request);
-    const deadline = new Date(Date.now() + this.callTimeoutMs);
+    const deadline = new Date(Date.now() + (options.timeoutMs ?? this.callTimeoutMs));
     const backoff = new Backoff(Math.random);
     for (;;) {
       try {

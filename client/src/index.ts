@@ -16,6 +16,7 @@ export type {
   ApplyOptions,
   PartitionOwner,
   Retention,
+  Tiering,
   Topic,
   TopicPartition,
   TopicSpec,

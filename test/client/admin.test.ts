@@ -46,6 +46,20 @@ describe('topics', () => {
     expect((await client.topics.get('b')).spec.partitions).toBe(1);
   });
 
+  it('are offloaded on demand, and say what is hot and what is cold', async () => {
+    const tiering = { hotAgeMs: 60_000, hotBytes: 1024 };
+    expect((await client.topics.apply('tiered', { tiering })).topic.spec.tiering).toEqual(tiering);
+    const publisher = client.publisher('tiered');
+    await Promise.all(Array.from({ length: 100 }, (_, i) => publisher.publish({ value: `${i}` })));
+    const before = await client.topics.get('tiered');
+    expect(before).toMatchObject({ coldBytes: 0, partitions: [{ offloadedEndOffset: 0 }] });
+    await client.topics.offload('tiered', { wait: true });
+    const after = await client.topics.get('tiered');
+    expect(after.partitions).toMatchObject([{ hotStartOffset: 0, offloadedEndOffset: 100 }]);
+    expect(after.coldBytes).toBeGreaterThan(0);
+    await expect(client.topics.offload('nowhere')).rejects.toMatchObject({ kind: 'missing' });
+  });
+
   it('are listed over pages, by prefix', async () => {
     const names = Array.from(
       { length: 120 },

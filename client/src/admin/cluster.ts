@@ -6,6 +6,8 @@ export interface Cluster {
   readonly clusterId: string;
   /** Of the broker that answered. */
   readonly version: string;
+  /** Where cold records are, without credentials. */
+  readonly objectStore: string;
   readonly brokers: readonly {
     readonly brokerId: string;
     /** host:port. */
@@ -20,6 +22,14 @@ export interface Cluster {
     readonly partitionCount: number;
     readonly journalBytes: number;
     readonly generationCount: number;
+    /** Sealed records that only the broker's disk has. */
+    readonly unoffloadedBytes: number;
+    /** Append time of the oldest record that only the broker's disk has; 0: there is none. */
+    readonly unoffloadedSinceMs: number;
+    /** Why the last offload failed; empty since one went well. */
+    readonly offloadFailure: string;
+    /** When the newest checkpoint in the object store was begun; 0: none since the start. */
+    readonly checkpointUploadedMs: number;
   }[];
   readonly limits: {
     readonly requestBytesMax: number;
@@ -31,25 +41,28 @@ export interface Cluster {
 
 export async function getCluster(connection: Connection): Promise<Cluster> {
   const answer = await connection.unary(ClusterService.method.getCluster, {});
-  const { clusterId, version, brokers, shards, limits } = answer;
+  const { clusterId, version, objectStore, brokers, shards, limits } = answer;
   return {
     clusterId,
     version,
+    objectStore,
     brokers: brokers.map(({ brokerId, address, startedAtMs }) => ({
       brokerId,
       address,
       startedAtMs: Number(startedAtMs),
     })),
-    shards: shards.map(
-      ({ name, epoch, brokerId, partitionCount, journalBytes, generationCount }) => ({
-        name,
-        epoch,
-        brokerId,
-        partitionCount,
-        journalBytes: Number(journalBytes),
-        generationCount,
-      }),
-    ),
+    shards: shards.map((shard) => ({
+      name: shard.name,
+      epoch: shard.epoch,
+      brokerId: shard.brokerId,
+      partitionCount: shard.partitionCount,
+      journalBytes: Number(shard.journalBytes),
+      generationCount: shard.generationCount,
+      unoffloadedBytes: Number(shard.unoffloadedBytes),
+      unoffloadedSinceMs: Number(shard.unoffloadedSinceMs),
+      offloadFailure: shard.offloadFailure,
+      checkpointUploadedMs: Number(shard.checkpointUploadedMs),
+    })),
     limits: {
       requestBytesMax: limits?.requestBytesMax ?? 0,
       batchBytesMax: limits?.batchBytesMax ?? 0,

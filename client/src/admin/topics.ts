@@ -19,9 +19,18 @@ export interface Retention {
   readonly unackedAgeMs: number;
 }
 
+/** What of each partition stays on the broker's disk although the object store has it. */
+export interface Tiering {
+  /** 0: as long as there is room. */
+  readonly hotAgeMs: number;
+  /** Stored bytes. 0: as long as there is room. */
+  readonly hotBytes: number;
+}
+
 export interface TopicSpec {
   readonly partitions: number;
   readonly retention: Retention;
+  readonly tiering: Tiering;
   readonly batchBytesMax: number;
 }
 
@@ -40,6 +49,12 @@ export interface TopicPartition {
   readonly owner: PartitionOwner | undefined;
   /** Not empty: why records cannot be read. */
   readonly damage: string;
+  /** Oldest record on the broker's disk; those before it are in the object store only. */
+  readonly hotStartOffset: number;
+  /** First record that the object store does not have. */
+  readonly offloadedEndOffset: number;
+  readonly hotBytes: number;
+  readonly coldBytes: number;
 }
 
 export interface PartitionOwner {
@@ -59,6 +74,9 @@ export interface Topic {
   readonly spec: TopicSpec;
   readonly partitions: readonly TopicPartition[];
   readonly storedBytes: number;
+  /** Of `storedBytes`: on the broker's disk, and in the object store. Records may be in both. */
+  readonly hotBytes: number;
+  readonly coldBytes: number;
   readonly subscriptionCount: number;
 }
 
@@ -76,7 +94,11 @@ export interface AppliedTopic {
   readonly created: boolean;
 }
 
-const { applyTopic, getTopic, listTopics, deleteTopic, locateTopic } = TopicService.method;
+/** Offload of a large backlog to a slow store takes its time. */
+const offloadTimeoutMsDefault = 3_600_000;
+
+const { applyTopic, getTopic, listTopics, deleteTopic, offloadTopic, locateTopic } =
+  TopicService.method;
 
 export class Topics {
   private readonly connection: Connection;
@@ -92,7 +114,7 @@ export class Topics {
     options: ApplyOptions = {},
   ): Promise<AppliedTopic> {
     const { revision = '', dryRun = false } = options;
-    const { partitions, retention, batchBytesMax } = spec;
+    const { partitions, retention, tiering, batchBytesMax } = spec;
     const answer = await this.connection.unary(applyTopic, {
       name,
       revision,
@@ -101,6 +123,7 @@ export class Topics {
         ...(partitions === undefined ? {} : { partitions }),
         ...(batchBytesMax === undefined ? {} : { batchBytesMax }),
         ...(retention === undefined ? {} : { retention: retentionToProto(retention) }),
+        ...(tiering === undefined ? {} : { tiering: tieringToProto(tiering) }),
       },
     });
     const { changes, created } = answer;
@@ -128,6 +151,19 @@ export class Topics {
     await this.connection.unary(deleteTopic, { name, topicId: options.topicId ?? '' });
   }
 
+  /**
+   * Brings everything that the topic has now to the object store. Default: answers at once, and the broker goes on;
+   * with `wait` when it is done, up to `timeoutMs` (default one hour). Throws STORE_FAILED.
+   */
+  async offload(
+    name: string,
+    options: { readonly wait?: boolean; readonly timeoutMs?: number } = {},
+  ): Promise<void> {
+    const { wait = false, timeoutMs = offloadTimeoutMsDefault } = options;
+    const request = { name, wait };
+    await this.connection.unary(offloadTopic, request, wait ? { timeoutMs } : {});
+  }
+
   async locate(name: string): Promise<readonly PartitionOwner[]> {
     const { owners } = await this.connection.unary(locateTopic, { name });
     return owners.map(({ partition, shard, epoch, address }) => ({
@@ -148,6 +184,10 @@ function retentionToProto({ ageMs, bytes, forever, unackedAgeMs }: Retention) {
   };
 }
 
+function tieringToProto({ hotAgeMs, hotBytes }: Tiering) {
+  return { hotAgeMs: BigInt(hotAgeMs), hotBytes: BigInt(hotBytes) };
+}
+
 function topicFromProto({ name, topicId, revision, spec, status }: TopicMessage): Topic {
   const retention = spec?.retention;
   return {
@@ -163,9 +203,15 @@ function topicFromProto({ name, topicId, revision, spec, status }: TopicMessage)
         forever: retention?.forever ?? false,
         unackedAgeMs: Number(retention?.unackedAgeMs ?? 0),
       },
+      tiering: {
+        hotAgeMs: Number(spec?.tiering?.hotAgeMs ?? 0),
+        hotBytes: Number(spec?.tiering?.hotBytes ?? 0),
+      },
     },
     partitions: (status?.partitions ?? []).map(partitionFromProto),
     storedBytes: Number(status?.storedBytes ?? 0),
+    hotBytes: Number(status?.hotBytes ?? 0),
+    coldBytes: Number(status?.coldBytes ?? 0),
     subscriptionCount: status?.subscriptionCount ?? 0,
   };
 }
@@ -183,6 +229,10 @@ function partitionFromProto(status: PartitionStatus): TopicPartition {
         ? undefined
         : { partition, shard: owner.shard, epoch: owner.epoch, address: owner.address },
     damage,
+    hotStartOffset: Number(status.hotStartOffset),
+    offloadedEndOffset: Number(status.offloadedEndOffset),
+    hotBytes: Number(status.hotBytes),
+    coldBytes: Number(status.coldBytes),
   };
 }
 
