@@ -3,8 +3,10 @@
 import { Command, CommanderError } from 'commander';
 import { clusterCommand } from './commands/cluster.ts';
 import { consumeCommand } from './commands/consume.ts';
+import { fsckCommand } from './commands/fsck.ts';
 import { publishCommand } from './commands/publish.ts';
 import { readCommand } from './commands/read.ts';
+import { recoverCommand } from './commands/recover.ts';
 import { startCommand } from './commands/start.ts';
 import { subscriptionCommand } from './commands/subscription.ts';
 import { topicCommand } from './commands/topic.ts';
@@ -27,6 +29,8 @@ export function program(): Command {
     .addCommand(consumeCommand())
     .addCommand(subscriptionCommand())
     .addCommand(clusterCommand())
+    .addCommand(fsckCommand())
+    .addCommand(recoverCommand())
     .addCommand(benchCommand());
 }
 

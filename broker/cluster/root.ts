@@ -117,6 +117,41 @@ export async function lookAtRoot(store: ObjectStore, shard: string): Promise<Roo
   return (await readRoot(store, rootKey(shard), AbortSignal.timeout(callMsDefault)))?.root;
 }
 
+/**
+ * Makes the shard another volume's: whoever owned it stops when it next writes the root. Answers the root that it is
+ * now. Throws STORE_FAILED; SHARD_TAKEN_OVER when the root is no longer the one that was looked at.
+ */
+export async function moveRoot(
+  store: ObjectStore,
+  seen: Root,
+  to: { readonly owner: string; readonly volume: Volume; readonly random: Random },
+): Promise<Root> {
+  const { owner, volume, random } = to;
+  const key = rootKey(seen.shard);
+  const present = await readRoot(store, key, AbortSignal.timeout(callMsDefault));
+  if (present?.root.nonce !== seen.nonce) throw movedOn(seen.shard);
+  const claim = { owner, volume, random, signal: AbortSignal.timeout(callMsDefault) };
+  const root = nextRoot(seen.shard, present.root, claim, random.hex(16));
+  try {
+    const deadline = AbortSignal.timeout(callMsDefault);
+    if (await writeRoot(store, key, present.tag, root, deadline)) return root;
+  } catch (thrown) {
+    if (!(thrown instanceof BrokerError) || thrown.effect === 'none') throw thrown;
+    const now = await readRoot(store, key, AbortSignal.timeout(callMsDefault));
+    if (now?.root.nonce === root.nonce) return root;
+    throw thrown;
+  }
+  throw movedOn(seen.shard);
+}
+
+function movedOn(shard: string): BrokerError {
+  return new BrokerError(
+    'SHARD_TAKEN_OVER',
+    `the root of shard ${shard} has changed meanwhile: a broker is still running on this object store; stop it first`,
+    { metadata: { shard } },
+  );
+}
+
 /** Whether the root's checkpoint was made in the epoch. */
 function isOf(root: Root, ofEpoch: number): boolean {
   return root.checkpoint?.epoch === ofEpoch;

@@ -49,6 +49,26 @@ export async function openVolume(directory: string, random: Random): Promise<Vol
   }
 }
 
+/** Makes an empty directory a volume of an installation that there is already. Throws DATA_DIRECTORY_FAILED. */
+export async function adoptVolume(
+  directory: string,
+  clusterId: string,
+  random: Random,
+): Promise<Volume> {
+  const volume = { clusterId, volumeId: random.hex(16) };
+  try {
+    await writeVolume(join(directory, fileName), volume);
+    return volume;
+  } catch (cause) {
+    if (!(cause instanceof Error)) throw cause;
+    throw new BrokerError(
+      'DATA_DIRECTORY_FAILED',
+      `data directory ${directory}: ${cause.message}; check its path and rights`,
+      { cause },
+    );
+  }
+}
+
 function parseVolume(path: string, bytes: Buffer): Volume {
   let fields: Readonly<Record<string, unknown>> = {};
   try {

@@ -61,6 +61,16 @@ export class DirectoryObjectStore implements ObjectStore {
     return store;
   }
 
+  /** For looking only, beside a broker that may be using it: makes and removes nothing. Throws STORE_FAILED. */
+  static async openExisting(root: string): Promise<DirectoryObjectStore> {
+    try {
+      await readdir(root);
+    } catch (cause) {
+      throw storeFailed(`open ${root}`, 'none', cause);
+    }
+    return new DirectoryObjectStore(root);
+  }
+
   get(key: ObjectKey, signal: AbortSignal): Promise<GetOutcome> {
     return this.guarded('get', key, signal, 'none', async () => {
       const bytes = await readWhole(this.pathOf(key));

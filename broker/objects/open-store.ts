@@ -10,13 +10,16 @@ export interface OpenStore {
   readonly close: () => Promise<void>;
 }
 
-/** Throws STORE_FAILED. */
+/** `existing`: for tools that look at a store, also beside a broker that uses it. Throws STORE_FAILED. */
 export async function openStore(
   location: StoreLocation,
   environment: Environment,
+  { existing = false }: { readonly existing?: boolean } = {},
 ): Promise<OpenStore> {
   if (location.kind === 'directory') {
-    const store = await DirectoryObjectStore.open(location.path);
+    const store = existing
+      ? await DirectoryObjectStore.openExisting(location.path)
+      : await DirectoryObjectStore.open(location.path);
     return { store, close: () => Promise.resolve() };
   }
   const store = new S3ObjectStore(location, await credentialsOf(environment));

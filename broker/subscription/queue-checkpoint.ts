@@ -3,6 +3,7 @@
 // Bounded without splitting: unacked records between acked ones were in flight or coming back, of which there are at
 // most 100,000, so neither ranges nor attempt runs are more: 4 and 12 bytes each, 1.6 MB, within one commit.
 import { WireWriter } from '../../proto/wire/writer.ts';
+import type { Offset } from '../core/ids.ts';
 import { AckSet } from './ack-set.ts';
 import { readDurable, readOffset } from './durable-bytes.ts';
 import { isOffset } from './offset-range.ts';
@@ -64,6 +65,21 @@ export function decodeQueueCheckpoint(bytes: Uint8Array): QueueCheckpoint {
     }
     return { acks, retries, fence };
   });
+}
+
+/** The checkpoint with nothing at or above `end`: records from there on are other ones now, or not there. */
+export function clipQueueCheckpoint(bytes: Uint8Array, end: Offset): Uint8Array {
+  const { acks, retries, fence } = decodeQueueCheckpoint(bytes);
+  const kept = new AckSet(Math.min(acks.floor, end));
+  for (let at = acks.nextAcked(acks.floor, end); at < end;) {
+    const until = Math.min(acks.nextUnacked(at), end);
+    kept.add(at, until - 1);
+    at = acks.nextAcked(until, end);
+  }
+  const runs = [...retries]
+    .filter(({ first }) => first < end)
+    .map((run) => ({ ...run, last: Math.min(run.last, end - 1) }));
+  return encodeQueueCheckpoint(kept, fence, runs, 0);
 }
 
 /** Whole wall-clock milliseconds, never early; 0 for what has no time to wait for. */
