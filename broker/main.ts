@@ -247,6 +247,7 @@ function shardTiers(
     offloadAgeMs: settings.offloadAgeMs,
     offloadBytesPerSecond: settings.offloadBytesPerSecond,
     garbageGraceMs: settings.garbageGraceMs,
+    manifestPageRows: limits.manifestPageRows,
     hotRoom: () => ({ budgetBytes: hotBytes() / shardCount, isDiskTight: disk.isTight }),
     storeRoomBytes: () => (objects.sharesVolume ? disk.storeRoomBytes : Infinity),
     publishCheckpoint: (pointer) =>

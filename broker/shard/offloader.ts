@@ -41,6 +41,8 @@ export interface OffloaderOptions {
   readonly sealAgeMs: number;
   readonly offloadAgeMs: number;
   readonly bytesPerSecond: number;
+  /** Rows of a page of a manifest. */
+  readonly manifestPageRows: number;
 }
 
 export interface OffloadFigures {
@@ -303,12 +305,10 @@ export class Offloader {
   }
 
   private async pageManifest(log: PartitionLog): Promise<void> {
-    const { journal, writer, logOf, failPoint } = this.options;
+    const { journal, writer, logOf, failPoint, manifestPageRows } = this.options;
     const { manifest } = log;
-    while (manifest.isPageDue && !this.isStopped) {
-      const rows = new SegmentRows(
-        Buffer.from(manifest.rows.encodedFirst(limits.manifestPageRows)),
-      );
+    while (manifest.rows.count >= manifestPageRows && !this.isStopped) {
+      const rows = new SegmentRows(Buffer.from(manifest.rows.encodedFirst(manifestPageRows)));
       const bytes = encodeManifestPage({ tenant: manifest.tenant, partition: log.id, rows });
       await writer.writeManifestPage(manifest.tenant, bytes, async (object) => {
         if (logOf(log.id) !== log) return;

@@ -28,6 +28,7 @@ export interface ShardTierOptions {
   readonly offloadAgeMs: number;
   readonly offloadBytesPerSecond: number;
   readonly garbageGraceMs: number;
+  readonly manifestPageRows: number;
   /** Room for this shard's journal, and whether the volume is nearly full. */
   hotRoom(): Pick<HotFacts, 'budgetBytes' | 'isDiskTight'>;
   /** What the store has room for; Infinity when it is not on the data volume. */
@@ -105,6 +106,7 @@ export class ShardTier {
       sealAgeMs: options.sealAgeMs,
       offloadAgeMs: options.offloadAgeMs,
       bytesPerSecond: options.offloadBytesPerSecond,
+      manifestPageRows: options.manifestPageRows,
     });
   }
 

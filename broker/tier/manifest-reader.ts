@@ -74,29 +74,31 @@ export class ManifestReader {
   page(partition: ColdPartition, pointer: ManifestPagePointer): Promise<SegmentRows> {
     const { tenant } = partition.manifest;
     const key = this.store.key('manifest', tenant, pointer.object);
-    return this.pages.get(key, async () => {
-      const bytes = await this.store.get(key);
-      if (bytes === undefined) throw lost(partition.id, key, 'is missing', pointer);
-      const rows = decodeManifestPage(bytes, tenant, partition.id);
-      if (rows === undefined || rows.count !== pointer.rows) {
-        throw lost(partition.id, key, 'is damaged', pointer);
-      }
-      return rows;
-    });
+    return this.pages.get(key, () =>
+      twiceIfWrong(
+        () => this.store.get(key),
+        (bytes) => {
+          const rows = decodeManifestPage(bytes, tenant, partition.id);
+          return rows?.count === pointer.rows ? rows : undefined;
+        },
+        (what) => lost(partition.id, key, what, pointer),
+      ),
+    );
   }
 
   /** The rows of the object's index for this segment, one per block. */
   section(partition: ColdPartition, row: SegmentRow): Promise<Buffer> {
     const key = this.segmentKey(partition, row);
-    return this.sections.get(`${key}:${row.indexAt}`, async () => {
-      const bytes = await this.store.getRange(key, row.indexAt, row.indexBytes);
-      if (bytes === undefined) throw lost(partition.id, key, 'is missing', row);
-      const isWhole = bytes.length === row.indexBytes && crc32(bytes) === row.indexCrc;
-      if (!isWhole || decodeBlockRow(bytes, 0).partition !== partition.id) {
-        throw lost(partition.id, key, 'has a damaged index', row);
-      }
-      return bytes;
-    });
+    return this.sections.get(`${key}:${row.indexAt}`, () =>
+      twiceIfWrong(
+        () => this.store.getRange(key, row.indexAt, row.indexBytes),
+        (bytes) => {
+          const isWhole = bytes.length === row.indexBytes && crc32(bytes) === row.indexCrc;
+          return isWhole && decodeBlockRow(bytes, 0).partition === partition.id ? bytes : undefined;
+        },
+        (what) => lost(partition.id, key, what, row),
+      ),
+    );
   }
 
   segmentKey(partition: ColdPartition, row: SegmentRow): ObjectKey {
@@ -112,6 +114,21 @@ export class ManifestReader {
     const rows = await this.page(partition, place.page);
     const index = indexOf(rows);
     return index < rows.count ? rows.at(index) : undefined;
+  }
+}
+
+/** What the bytes say. Wrong ones may come from the way: only what reads wrong twice is damage. */
+async function twiceIfWrong<T>(
+  read: () => Promise<Buffer | undefined>,
+  decode: (bytes: Buffer) => T | undefined,
+  lostBecause: (what: string) => BrokerError,
+): Promise<T> {
+  for (let isAgain = false; ; isAgain = true) {
+    const bytes = await read();
+    if (bytes === undefined) throw lostBecause('is missing');
+    const decoded = decode(bytes);
+    if (decoded !== undefined) return decoded;
+    if (isAgain) throw lostBecause('is damaged');
   }
 }
 

@@ -8,7 +8,6 @@
 // - `endOffset` only rises, also when all rows have expired: what is below it was offloaded or expired.
 // - A page is dropped when it is expired as a whole; a row of the newest ones when it is.
 import { assert } from '../core/assert.ts';
-import { limits } from '../core/limits.ts';
 import { tenantId, type Offset, type TenantId } from '../core/ids.ts';
 import type { ObjectId } from './object-names.ts';
 import { SegmentRows, type SegmentRow } from './segment-rows.ts';
@@ -80,11 +79,6 @@ export class Manifest {
     assert(row.firstOffset >= this.end, 'segments are added in the order of their offsets');
     this.newest.add(row);
     this.end = row.lastOffset + 1;
-  }
-
-  /** Whether the newest rows are enough for a page of their own. */
-  get isPageDue(): boolean {
-    return this.newest.count >= limits.manifestPageRows;
   }
 
   /** The newest rows up to the pointer's last offset are in that page now. */

@@ -107,4 +107,66 @@ export const mutants: readonly Mutant[] = [
     find: 'bytes += object.write();',
     replace: 'bytes += 1;',
   },
+  {
+    name: 'records a segment without reading it back',
+    file: 'tier/segment-writer.ts',
+    find: 'await this.verify(key, built);',
+    replace: '',
+  },
+  {
+    name: 'recovery forgets what was offloaded',
+    file: 'shard/shard-recovery.ts',
+    find: 'for (const { partition, row } of segments) this.log(partition).addSegment(tenant, row);',
+    replace: 'void tenant, segments;',
+  },
+  {
+    name: 'a checkpoint forgets the manifest',
+    file: 'log/partition-log.ts',
+    find: 'manifest: this.manifest,',
+    replace: 'manifest: new Manifest(),',
+  },
+  {
+    name: 'garbage collection looks past manifest pages',
+    file: 'tier/garbage.ts',
+    find: 'for (const page of pages) for (const key of await page()) keys.add(key);',
+    replace: 'void pages;',
+  },
+  {
+    name: 'garbage collection takes what is in flight',
+    file: 'tier/garbage.ts',
+    find: 'return object.number <= pending.lastNumber && !pending.inFlight.has(object.number);',
+    replace: 'return true;',
+  },
+  {
+    name: 'garbage collection takes what is referred to',
+    file: 'tier/garbage.ts',
+    find: 'if (object === undefined || keys.has(key) || ',
+    replace: 'if (object === undefined || ',
+  },
+  {
+    name: 'wrong bytes from the store are handed out',
+    file: 'tier/cold-block.ts',
+    find: 'this.isIntact = bytes.length === block.length && crc32(bytes) === block.crc;',
+    replace: 'this.isIntact = true;',
+  },
+  {
+    name: 'a manifest page is forgotten',
+    file: 'tier/manifest.ts',
+    find: 'this.pagePointers.push(pointer);',
+    replace: '',
+  },
+  {
+    name: 'retention drops a segment that holds kept records',
+    file: 'tier/manifest.ts',
+    find: 'this.newest.dropFirst(this.newest.indexOf(startOffset));',
+    replace:
+      'this.newest.dropFirst(Math.min(this.newest.indexOf(startOffset) + 1, this.newest.count));',
+  },
+  {
+    name: 'an offload begins a batch late',
+    file: 'shard/offloader.ts',
+    find: 'const run = this.cut(log, Math.max(ends.get(partition) ?? 0, log.offloadedEnd), bytesMax);',
+    replace:
+      'const run = this.cut(log, Math.max(ends.get(partition) ?? 0, log.offloadedEnd + 1), bytesMax);',
+  },
 ];

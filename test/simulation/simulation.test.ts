@@ -9,8 +9,8 @@ const directory = import.meta.dirname;
 const rounds = Number(process.env['SIM_ROUNDS'] ?? 3_000);
 /** Within so many seeds every mutant is caught. */
 const mutantRounds = 1_500;
-/** Seeds that once failed: 41 dropped a generation twice; 18 led to the list of generations written twice at once. */
-const regressions = [18, 41];
+/** Seeds that once failed: 408 dropped a generation that another pass had dropped, 16 took wrong bytes for damage. */
+const regressions = [16, 408];
 
 interface Outcome {
   readonly code: number | null;
@@ -31,7 +31,7 @@ function run(firstSeed: number, count: number, mutant?: Mutant): Promise<Outcome
   });
 }
 
-describe('journal, log and queue on a disk that loses power', () => {
+describe('journal, log, queue and tier on a disk that loses power and a store that loses answers', () => {
   it('keep every rule', async () => {
     const seed = process.env['SEED'];
     const { code, output } =

@@ -1,14 +1,19 @@
-// One run: a real shard (journal, log, queue) on a simulated disk and clock, with publishers and consumers that do
-// random things, and power cuts. Everything random comes from the seed.
+// One run: a real shard (journal, log, queue, tier) on a simulated disk, object store and clock, with publishers and
+// consumers that do random things, and power cuts. Everything random comes from the seed.
 import { BrokerError } from '../../broker/core/errors.ts';
 import { partitionId, subscriptionId, tenantId } from '../../broker/core/ids.ts';
 import { silentLog } from '../../broker/core/log.ts';
 import { seededRandom, type Random } from '../../broker/core/random.ts';
 import type { PartitionLog } from '../../broker/log/partition-log.ts';
+import type { PartitionPolicy } from '../../broker/shard/policies.ts';
+import type { ShardTierOptions } from '../../broker/shard/shard-tier.ts';
 import { Shard } from '../../broker/shard/shard.ts';
 import type { Subscription } from '../../broker/subscription/subscription.ts';
+import { BlockCache } from '../../broker/tier/block-cache.ts';
+import { Slots } from '../../broker/tier/slots.ts';
 import { idleTier } from '../support/idle-tier.ts';
 import { SimulatedDisk, turn } from '../support/simulated-disk.ts';
+import { SimulatedStore } from '../support/simulated-store.ts';
 import { VirtualClock } from '../support/virtual-clock.ts';
 import { checkAll } from './checkers.ts';
 import { SimulatedConsumer, type Held } from './consumer.ts';
@@ -22,6 +27,18 @@ const policy = { ackDeadlineMs: 1_000, backoffMinMs: 10, backoffMaxMs: 100 };
 /** Small, so that runs roll, seal, checkpoint and unlink. */
 const generationBytes = 2_000;
 const stepsPerLife = 40;
+const tenant = tenantId(1);
+const hot = { ageMs: 0, bytes: 0 };
+const keepNothing: PartitionPolicy = {
+  tenant,
+  hot,
+  retention: { ageMs: 0, bytes: 0, forever: false, unackedAgeMs: 0 },
+};
+const keepEverything: PartitionPolicy = {
+  tenant,
+  hot,
+  retention: { ageMs: 0, bytes: 0, forever: true, unackedAgeMs: 0 },
+};
 const livesMax = 4;
 
 /** Runs the seed; answers the rules that were broken. */
@@ -33,6 +50,7 @@ export async function simulate(seed: number): Promise<string[]> {
 class World {
   private readonly random: Random;
   private readonly disk: SimulatedDisk;
+  private readonly store: SimulatedStore;
   private readonly clock = new VirtualClock();
   private readonly history: Event[] = [];
   private readonly publishers: readonly SimulatedPublisher[];
@@ -41,10 +59,12 @@ class World {
   private shard: Shard | undefined;
   private lastConsumer = 0;
   private seekCount = 0;
+  private policy: PartitionPolicy = keepEverything;
 
   constructor(random: Random) {
     this.random = random;
     this.disk = new SimulatedDisk(random);
+    this.store = new SimulatedStore(random);
     this.publishers = ['a', 'b'].map((name) => new SimulatedPublisher(name, this.history));
   }
 
@@ -87,11 +107,12 @@ class World {
       tailCacheBytes: 1_000,
       clock: this.clock,
       random: this.random,
-      tier: idleTier(),
+      tier: this.tier(),
       onFatal: (error) => {
         throw error;
       },
     });
+    this.open.tier.start({ of: () => this.policy });
     await this.open.openSubscription({
       id: subscription,
       kind: 'queue',
@@ -105,6 +126,7 @@ class World {
 
   private async crash(): Promise<void> {
     this.disk.crash();
+    this.store.crash();
     this.clock.forgetAlarms();
     this.history.push({ kind: 'crashed' });
     this.shard = undefined;
@@ -126,6 +148,7 @@ class World {
     else if (draw < 0.85) this.clock.advance(Math.floor(random.next() * 400));
     else if (draw < 0.87) await this.retain();
     else if (draw < 0.88) await this.seek();
+    else if (draw < 0.95) await this.offload();
     else for (let i = 0; i < 3; i++) await turn();
     if (random.next() < 0.5) await turn();
   }
@@ -179,13 +202,31 @@ class World {
     });
   }
 
-  private async retain(): Promise<void> {
-    const keepNothing = {
-      tenant: tenantId(1),
-      retention: { ageMs: 0, bytes: 0, forever: false, unackedAgeMs: 0 },
-      hot: { ageMs: 0, bytes: 0 },
+  /** Small enough that a few records are offloaded, paged, dropped from the disk and read back. */
+  private tier(): ShardTierOptions {
+    return {
+      ...idleTier(),
+      objects: this.store.connect(),
+      memory: { blocks: new BlockCache(1_500), slots: new Slots(2) },
+      offloadAgeMs: 100,
+      manifestPageRows: 2,
+      hotRoom: () => ({ budgetBytes: 3 * generationBytes, isDiskTight: false }),
     };
-    void this.open.retain({ of: () => keepNothing }).catch(rethrowUnlessDown);
+  }
+
+  private async retain(): Promise<void> {
+    // Mostly nothing expires, so that acked records are read back from the store at the end.
+    this.policy = this.random.next() < 0.3 ? keepNothing : keepEverything;
+    void this.open.retain({ of: () => this.policy }).catch(rethrowUnlessDown);
+    await turn();
+  }
+
+  private async offload(): Promise<void> {
+    const { tier } = this.open;
+    const draw = this.random.next();
+    if (draw < 0.5) void tier.offloader.offloadNow([partition]).catch(rethrowUnlessDown);
+    else if (draw < 0.8) void tier.offloader.tick().catch(rethrowUnlessDown);
+    else void tier.sweep().catch(rethrowUnlessDown);
     await turn();
   }
 
@@ -205,6 +246,7 @@ class World {
 
   /** No more faults: publishers finish, a patient consumer acks everything, then the partition is read. */
   private async drain(): Promise<FinalState> {
+    this.store.isHealed = true;
     for (const publisher of this.publishers) publisher.publish(this.log, this.clock.wallMs());
     const consumer = new SimulatedConsumer(++this.lastConsumer, this.epoch, this.history);
     this.queue.attach(consumer);

@@ -16,6 +16,7 @@ export function idleTier(): ShardTierOptions {
     offloadAgeMs: Infinity,
     offloadBytesPerSecond: 0,
     garbageGraceMs: 0,
+    manifestPageRows: 256,
     hotRoom: () => ({ budgetBytes: Infinity, isDiskTight: false }),
     storeRoomBytes: () => Infinity,
     publishCheckpoint: () => Promise.resolve(),
