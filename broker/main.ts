@@ -58,6 +58,8 @@ const offloadIntervalMs = 500;
 /** Doors for tests; nothing stands behind them otherwise. */
 export interface StartHooks {
   readonly failPoint?: FailPoint;
+  /** Rows of a page of a manifest; small, so that there are pages soon. */
+  readonly manifestPageRows?: number;
   readonly wrapStore?: (store: ObjectStore) => ObjectStore;
 }
 
@@ -117,12 +119,17 @@ async function serve(ground: Ground, hooks: StartHooks) {
   await disk.refresh(0);
   const tellWaiting = (why: string): void => void (readiness.not = why);
   const objects = await openObjects(settings, log, tellWaiting);
-  const { failPoint = noFailPoint, wrapStore = (store: ObjectStore) => store } = hooks;
+  const {
+    failPoint = noFailPoint,
+    manifestPageRows = limits.manifestPageRows,
+    wrapStore = (store: ObjectStore) => store,
+  } = hooks;
   const broker = await openBroker({
     ...ground,
     objects: { ...objects, store: wrapStore(objects.store) },
     disk,
     failPoint,
+    manifestPageRows,
     brokerId: hostname(),
     tellWaiting,
   });
@@ -152,6 +159,7 @@ interface Surroundings extends Ground {
   readonly objects: Omit<OpenedObjects, 'close'>;
   readonly disk: DiskGuard;
   readonly failPoint: FailPoint;
+  readonly manifestPageRows: number;
   readonly brokerId: string;
   /** Why the start waits. */
   readonly tellWaiting: (why: string) => void;
@@ -224,7 +232,7 @@ function catalogUpload(surroundings: Surroundings, epoch: number): CatalogUpload
 
 /** The tiers of all shards share one pool of reads and one cache. */
 function shardTiers(
-  { settings, objects, disk, metrics, failPoint }: Surroundings,
+  { settings, objects, disk, metrics, failPoint, manifestPageRows }: Surroundings,
   shardCount: number,
 ): (shard: string, epoch: number) => ShardTierOptions {
   const memory = {
@@ -247,7 +255,7 @@ function shardTiers(
     offloadAgeMs: settings.offloadAgeMs,
     offloadBytesPerSecond: settings.offloadBytesPerSecond,
     garbageGraceMs: settings.garbageGraceMs,
-    manifestPageRows: limits.manifestPageRows,
+    manifestPageRows,
     hotRoom: () => ({ budgetBytes: hotBytes() / shardCount, isDiskTight: disk.isTight }),
     storeRoomBytes: () => (objects.sharesVolume ? disk.storeRoomBytes : Infinity),
     publishCheckpoint: (pointer) =>

@@ -11,6 +11,8 @@ export interface BrokerProcessOptions {
   /** More arguments of `millrace start`. */
   readonly args?: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
+  /** What is run instead of `millrace`; takes the same arguments. */
+  readonly program?: string;
   /** A command that runs what follows it, such as `['bash', '-c', 'ulimit -f 100; exec "$0" "$@"']`. */
   readonly wrapper?: readonly string[];
 }
@@ -29,6 +31,7 @@ export class BrokerProcess implements AsyncDisposable {
   private readonly options: BrokerProcessOptions;
   private readonly ownsDataDir: boolean;
   private child: ChildProcess | undefined;
+  private nextEnv: Readonly<Record<string, string>> = {};
 
   private constructor(dataDir: string, options: BrokerProcessOptions) {
     this.dataDir = dataDir;
@@ -54,8 +57,9 @@ export class BrokerProcess implements AsyncDisposable {
     );
   }
 
-  /** Starts it again with the same data on the same ports. */
-  async restart(): Promise<void> {
+  /** Starts it again with the same data on the same ports; `env`: more variables for this start. */
+  async restart(env: Readonly<Record<string, string>> = {}): Promise<void> {
+    this.nextEnv = env;
     await this.spawn(this.server, this.http);
   }
 
@@ -86,7 +90,7 @@ export class BrokerProcess implements AsyncDisposable {
     const command = [
       ...(this.options.wrapper ?? []),
       process.execPath,
-      main,
+      this.options.program ?? main,
       ...args,
       '--data-dir',
       this.dataDir,
@@ -94,7 +98,7 @@ export class BrokerProcess implements AsyncDisposable {
     ];
     const child = spawn(command[0] ?? '', command.slice(1), {
       stdio: ['ignore', 'pipe', 'pipe'],
-      env: { ...process.env, ...this.options.env },
+      env: { ...process.env, ...this.options.env, ...this.nextEnv },
     });
     this.child = child;
     child.stderr.on('data', (chunk: Buffer) => (this.stderr += chunk.toString()));
