@@ -18,6 +18,7 @@ export interface S3Location {
   readonly bucket: string;
   /** Stands before every key, without slashes at its ends; may be empty. */
   readonly prefix: string;
+  /** A name or an address; IPv6 without brackets. */
   readonly host: string;
   readonly port: number;
   readonly tls: boolean;
@@ -29,16 +30,25 @@ export interface S3Location {
 export type StoreLocation = DirectoryLocation | S3Location;
 
 const bucketPattern = /^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/;
-const prefixPattern = /^[a-zA-Z0-9_~-][a-zA-Z0-9._~/-]{0,199}$/;
+/** What S3 forbids within these: labels of a host name must be whole, and an address is none. */
+const notABucket = /\.\.|\.-|-\.|^\d+\.\d+\.\d+\.\d+$/;
+/** Parts as in object keys: no leading dot. */
+const prefixPattern = /^[a-zA-Z0-9_~-][a-zA-Z0-9._~-]*(\/[a-zA-Z0-9_~-][a-zA-Z0-9._~-]*)*$/;
+const prefixLengthMax = 200;
+const hostPattern = /^[a-z0-9]([a-z0-9._-]*[a-z0-9])?$|^[0-9a-f:.]+$/;
 const regionDefault = 'us-east-1';
-const parameters = new Set(['endpoint', 'region', 'path-style']);
+const parameters = ['endpoint', 'region', 'path-style'] as const;
+type Parameter = (typeof parameters)[number];
 
 /** Throws SETTING_INVALID. */
 export function parseStoreUrl(text: string): StoreLocation {
   const url = URL.canParse(text) ? new URL(text) : undefined;
   if (url?.protocol === 'file:') return directoryOf(text, url);
-  if (url?.protocol === 's3:') return s3Of(text, url);
-  throw invalid(text, 'allowed is file:///path or s3://bucket/prefix?endpoint=URL&region=NAME');
+  if (url?.protocol === 's3:') return s3Of(url);
+  throw invalid(
+    undefined,
+    'allowed is file:///path or s3://bucket/prefix?endpoint=URL&region=NAME',
+  );
 }
 
 /** As a URL that `parseStoreUrl` reads. */
@@ -51,59 +61,78 @@ export function describeLocation(location: StoreLocation): string {
 
 export function endpointOf({ tls, host, port }: S3Location): string {
   const isUsual = port === (tls ? 443 : 80);
-  return `${tls ? 'https' : 'http'}://${host}${isUsual ? '' : `:${port}`}`;
+  const name = host.includes(':') ? `[${host}]` : host;
+  return `${tls ? 'https' : 'http'}://${name}${isUsual ? '' : `:${port}`}`;
 }
 
 function directoryOf(text: string, url: URL): DirectoryLocation {
-  if (url.host !== '' || url.search !== '' || url.hash !== '') {
-    throw invalid(text, 'a directory is file:///absolute/path with nothing behind it');
+  const isPlain = url.host === '' && url.search === '' && url.hash === '';
+  // `file:a` and `file://a` parse, too, but not as anybody means them. An encoded slash has no path.
+  if (!isPlain || !text.startsWith('file:///') || /%2f/i.test(url.pathname)) {
+    throw invalid(url, 'a directory is file:///absolute/path with nothing behind it');
   }
   return { kind: 'directory', path: fileURLToPath(url) };
 }
 
-function s3Of(text: string, url: URL): S3Location {
-  const { searchParams } = url;
+function s3Of(url: URL): S3Location {
   if (url.username !== '' || url.password !== '') {
-    throw invalid(hidden(url), 'credentials come from the environment, files or a role');
+    throw invalid(url, 'credentials come from the environment, files or a role, never from here');
   }
-  for (const name of searchParams.keys()) {
-    if (!parameters.has(name)) {
-      throw invalid(text, `parameter ${quoted(name)} is not one of ${[...parameters].join(', ')}`);
-    }
-  }
+  if (url.hash !== '') throw invalid(url, 'nothing may stand behind #');
+  const given = parametersOf(url);
   const bucket = url.host;
-  if (!bucketPattern.test(bucket)) {
-    throw invalid(text, 'a bucket is 3 to 63 of a-z, 0-9, dot and hyphen');
+  if (!bucketPattern.test(bucket) || notABucket.test(bucket)) {
+    throw invalid(url, 'a bucket is 3 to 63 of a-z, 0-9, dot and hyphen, and no address');
   }
   const prefix = url.pathname.replace(/^\/+|\/+$/g, '');
-  if (prefix !== '' && (!prefixPattern.test(prefix) || prefix.includes('//'))) {
-    throw invalid(text, 'a prefix is letters, digits, and . _ ~ - between single slashes');
+  if (prefix !== '' && (!prefixPattern.test(prefix) || prefix.length > prefixLengthMax)) {
+    const rule = `a prefix is at most ${prefixLengthMax} letters, digits and . _ ~ - in parts`;
+    throw invalid(url, `${rule} between single slashes, which begin with no dot`);
   }
-  const region = searchParams.get('region') ?? regionDefault;
-  if (!/^[a-z0-9-]{1,40}$/.test(region)) throw invalid(text, 'region is a-z, 0-9 and hyphen');
-  const given = searchParams.get('endpoint');
-  const endpoint = given ?? `https://s3.${region}.amazonaws.com`;
-  const at = URL.canParse(endpoint) ? new URL(endpoint) : undefined;
-  if (at === undefined || !/^https?:$/.test(at.protocol) || at.pathname !== '/') {
-    throw invalid(text, 'endpoint is http://host:port or https://host:port');
+  const region = given.get('region') ?? regionDefault;
+  if (!/^[a-z0-9-]{1,40}$/.test(region)) {
+    throw invalid(url, `region ${quoted(region)} is not a-z, 0-9 and hyphen`);
   }
-  const pathStyle = searchParams.get('path-style') ?? String(given !== null);
+  const endpoint = endpointIn(url, given.get('endpoint') ?? `https://s3.${region}.amazonaws.com`);
+  const pathStyle = given.get('path-style') ?? String(given.has('endpoint'));
   if (pathStyle !== 'true' && pathStyle !== 'false') {
-    throw invalid(text, 'path-style is true or false');
+    throw invalid(url, `path-style ${quoted(pathStyle)} is not true or false`);
+  }
+  return { kind: 's3', bucket, prefix, ...endpoint, region, pathStyle: pathStyle === 'true' };
+}
+
+function parametersOf(url: URL): ReadonlyMap<Parameter, string> {
+  const given = new Map<Parameter, string>();
+  for (const [name, value] of url.searchParams) {
+    const known = parameters.find((parameter) => parameter === name);
+    if (known === undefined) {
+      throw invalid(url, `parameter ${quoted(name)} is not one of ${parameters.join(', ')}`);
+    }
+    if (given.has(known)) throw invalid(url, `${known} stands there twice`);
+    given.set(known, value);
+  }
+  return given;
+}
+
+function endpointIn(url: URL, endpoint: string): Pick<S3Location, 'host' | 'port' | 'tls'> {
+  const at = URL.canParse(endpoint) ? new URL(endpoint) : undefined;
+  const rest = `${at?.pathname}${at?.search}${at?.hash}${at?.username}${at?.password}`;
+  if (at === undefined || !/^https?:$/.test(at.protocol) || rest !== '/' || at.port === '0') {
+    throw invalid(url, 'endpoint is http://host:port or https://host:port, and nothing else');
+  }
+  const host = at.hostname.replace(/^\[|\]$/g, '');
+  if (!hostPattern.test(host)) {
+    throw invalid(url, `endpoint ${quoted(host)} is neither a host name nor an address`);
   }
   const tls = at.protocol === 'https:';
-  const port = at.port === '' ? (tls ? 443 : 80) : Number(at.port);
-  const host = at.hostname;
-  return { kind: 's3', bucket, prefix, host, port, tls, region, pathStyle: pathStyle === 'true' };
+  return { host, port: at.port === '' ? (tls ? 443 : 80) : Number(at.port), tls };
 }
 
-/** A URL whose credentials are not shown. */
-function hidden(url: URL): string {
-  return `${url.protocol}//***@${url.host}${url.pathname}`;
-}
-
-function invalid(text: string, rule: string): BrokerError {
-  return new BrokerError('SETTING_INVALID', `object store ${quoted(text)}: ${rule}`, {
+/** Parameters and credentials are not shown: somebody may have put a secret there. */
+function invalid(url: URL | undefined, rule: string): BrokerError {
+  const shown =
+    url === undefined ? '' : ` ${quoted(`${url.protocol}//${url.host}${url.pathname}`)}`;
+  return new BrokerError('SETTING_INVALID', `object store${shown}: ${rule}`, {
     metadata: { setting: 'object-store' },
   });
 }
