@@ -146,8 +146,7 @@ async function serve(ground: Ground, hooks: StartHooks) {
     grpcAddress,
     async close() {
       await grpc.close(settings.shutdownGraceMs);
-      await broker.stopTiering();
-      await stopUpkeep();
+      await Promise.all([stopUpkeep(), broker.stopTiering()]);
       await broker.close();
       await objects.close();
     },
@@ -289,8 +288,11 @@ function startUpkeep(
       if (isStopped) return;
       running = task().catch((thrown: unknown) => {
         const error = toBrokerError(thrown);
-        log.error('upkeep failed', { cause: error.message });
         if (error.reason === 'SHARD_TAKEN_OVER') onFatal(error);
+        // What the stop gave up, and what is tried again, is no reason to wake anybody.
+        if (isStopped) return;
+        if (error.kind === 'unavailable') log.warn('upkeep waits', { cause: error.message });
+        else log.error('upkeep failed', { cause: error.message });
       });
       void running.then(() => systemClock.after(intervalMs, next));
     };

@@ -9,12 +9,23 @@
 // - Changes of one key run one after another, within this process: the root belongs to one broker, which holds the
 //   lock of the data directory around it. That makes compare-and-swap atomic.
 import { createHash } from 'node:crypto';
-import { link, mkdir, open, readdir, rename, rm, stat, unlink } from 'node:fs/promises';
+import {
+  link,
+  mkdir,
+  open,
+  readdir,
+  rename,
+  rm,
+  stat,
+  unlink,
+  type FileHandle,
+} from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { assert } from '../core/assert.ts';
 import { BrokerError, type ErrorEffect } from '../core/errors.ts';
 import { quoted } from '../core/quoted.ts';
 import { withSignal } from './deadline.ts';
+import { directoryFailure } from './directory-failure.ts';
 import { KeyedLock } from './keyed-lock.ts';
 import {
   isObjectKey,
@@ -56,7 +67,7 @@ export class DirectoryObjectStore implements ObjectStore {
       await syncDirectory(root);
       await syncDirectory(dirname(root));
     } catch (cause) {
-      throw storeFailed(`open ${root}`, 'none', cause);
+      throw directoryFailure(`open ${root}`, 'none', cause);
     }
     return store;
   }
@@ -66,7 +77,7 @@ export class DirectoryObjectStore implements ObjectStore {
     try {
       await readdir(root);
     } catch (cause) {
-      throw storeFailed(`open ${root}`, 'none', cause);
+      throw directoryFailure(`open ${root}`, 'none', cause);
     }
     return new DirectoryObjectStore(root);
   }
@@ -180,18 +191,14 @@ export class DirectoryObjectStore implements ObjectStore {
       try {
         const file = await open(path, 'wx');
         try {
-          for (let at = 0; at < bytes.length; at += writeStepBytes) {
-            await file.write(bytes, at, Math.min(writeStepBytes, bytes.length - at));
-            await file.datasync();
-          }
-          await file.sync();
+          await writeWhole(file, bytes);
         } finally {
           await file.close();
         }
         // The caller has gone with an unknown effect; what comes so late had better not happen.
         signal.throwIfAborted();
       } catch (cause) {
-        throw storeFailed(`write ${path}`, 'none', cause);
+        throw directoryFailure(`write ${path}`, 'none', cause);
       }
       return await work(path);
     } finally {
@@ -232,7 +239,7 @@ export class DirectoryObjectStore implements ObjectStore {
       try {
         return await work();
       } catch (cause) {
-        throw cause instanceof BrokerError ? cause : storeFailed(what, effect, cause);
+        throw cause instanceof BrokerError ? cause : directoryFailure(what, effect, cause);
       }
     });
   }
@@ -241,6 +248,18 @@ export class DirectoryObjectStore implements ObjectStore {
 /** Content is the tag: it needs no second file, and says the same after a restart. */
 function tagOf(bytes: Uint8Array): ObjectTag {
   return createHash('sha256').update(bytes).digest('hex') as ObjectTag;
+}
+
+/** A volume that fills up, or a limit on file sizes, takes a part of a write and says so: the next one fails. */
+async function writeWhole(file: FileHandle, bytes: Uint8Array): Promise<void> {
+  for (let at = 0; at < bytes.length;) {
+    const length = Math.min(writeStepBytes, bytes.length - at);
+    const { bytesWritten } = await file.write(bytes, at, length);
+    if (bytesWritten === 0) throw new Error(`nothing was written from byte ${at} on`);
+    at += bytesWritten;
+    await file.datasync();
+  }
+  await file.sync();
 }
 
 async function readWhole(path: string): Promise<Buffer | undefined> {
@@ -261,7 +280,8 @@ async function readRange(path: string, start: number, length: number): Promise<B
     const stats = await file.stat();
     if (!stats.isFile()) return undefined;
     const { size } = stats;
-    const bytes = Buffer.allocUnsafe(Math.max(0, Math.min(length, size - start)));
+    // A buffer of its own can cross threads without a copy.
+    const bytes = Buffer.allocUnsafeSlow(Math.max(0, Math.min(length, size - start)));
     let filled = 0;
     while (filled < bytes.length) {
       const position = start + filled;
@@ -304,12 +324,4 @@ function absent<T>(value: T): (cause: unknown) => T {
 
 function codeOf(cause: unknown): unknown {
   return cause instanceof Error && 'code' in cause ? cause.code : undefined;
-}
-
-function storeFailed(what: string, effect: ErrorEffect, cause: unknown): BrokerError {
-  const text = cause instanceof Error ? cause.message : String(cause);
-  return new BrokerError('STORE_FAILED', `object store: ${what} failed: ${text}`, {
-    effect,
-    cause,
-  });
 }

@@ -1,5 +1,7 @@
+import { execFile } from 'node:child_process';
 import { link, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { describe, expect, it } from 'vitest';
 import { DirectoryObjectStore } from '../../broker/objects/directory.ts';
 import { objectKey, type ObjectStore } from '../../broker/objects/object-store.ts';
@@ -66,6 +68,25 @@ describe('a directory as object store', () => {
       expect(await store.get(key, within())).toEqual({ outcome: 'missing' });
     }));
 
+  // A volume that fills up does the same, and this needs no volume: the system takes a part of the write.
+  it('never takes an object as written of which the system took a part only', () =>
+    withTemporaryDirectory(async (directory) => {
+      const root = join(directory, 'objects');
+      expect(await putBelowFileLimit(root)).toEqual(['STORE_FAILED', 'none', 'EFBIG']);
+      const store = await DirectoryObjectStore.open(root);
+      expect(await store.get(key, within())).toEqual({ outcome: 'missing' });
+      expect(await readdir(join(root, '.tmp'))).toEqual([]);
+    }));
+
+  it('gives ranges in buffers of their own, which cross threads without a copy', () =>
+    withStore(async (store) => {
+      await store.putIfAbsent(key, Buffer.from('0123456789'), within());
+      const range = await store.getRange(key, 2, 4, within());
+      if (range.outcome !== 'found') throw new Error(range.outcome);
+      expect(range.bytes.toString()).toBe('2345');
+      expect(range.bytes.buffer.byteLength).toBe(4);
+    }));
+
   it('says STORE_FAILED for a root that cannot be a directory', () =>
     withTemporaryDirectory(async (directory) => {
       await writeFile(join(directory, 'file'), '');
@@ -73,6 +94,35 @@ describe('a directory as object store', () => {
       expect(error?.reason).toBe('STORE_FAILED');
     }));
 });
+
+/** Reason, effect and code of a put of 700 KiB in a process whose files may have 256 or 512 KiB. */
+async function putBelowFileLimit(root: string): Promise<unknown> {
+  const script = `
+    const { DirectoryObjectStore } = await import(${JSON.stringify(moduleUrl('directory.ts'))});
+    const { objectKey } = await import(${JSON.stringify(moduleUrl('object-store.ts'))});
+    const store = await DirectoryObjectStore.open(process.argv[1]);
+    const bytes = Buffer.alloc(700 * 1024, 'x');
+    const answer = await store.putIfAbsent(objectKey('${key}'), bytes, AbortSignal.timeout(5_000)).then(
+      ({ outcome }) => [outcome],
+      ({ reason, effect, metadata }) => [reason, effect, metadata.code],
+    );
+    process.stdout.write(JSON.stringify(answer));`;
+  const { stdout } = await promisify(execFile)('sh', [
+    '-c',
+    'ulimit -f 512; exec "$@"',
+    'sh',
+    process.execPath,
+    '--input-type=module',
+    '--eval',
+    script,
+    root,
+  ]);
+  return JSON.parse(stdout);
+}
+
+function moduleUrl(name: string): string {
+  return new URL(`../../broker/objects/${name}`, import.meta.url).href;
+}
 
 describe('object keys', () => {
   it.each(['', '/', 'a/', '/a', 'a//b', '..', 'a/../b', '.tmp/0', 'a/.b', 'a b', 'a\\b', 'a\0'])(

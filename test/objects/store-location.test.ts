@@ -45,7 +45,7 @@ describe('the URL of an object store', () => {
     's3://',
     's3://UPPER',
     's3://a',
-    's3://bucket/../x',
+    's3://bucket/.hidden',
     's3://bucket/a//b',
     's3://bucket?endpoint=minio:9000',
     's3://bucket?endpoint=ftp://minio',
