@@ -1,4 +1,4 @@
-// A broker on a real S3 store: records leave the disk, come back, live through kill -9 and through a store that is away.
+// A broker on a real S3 store: records leave the disk, come back, live through kill -9 and a store that is away.
 import { randomBytes } from 'node:crypto';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';

@@ -35,8 +35,13 @@ describe('the probe at start', () => {
           async compareAndSwap(key, _tag, bytes, signal) {
             const got = await this.get(key, signal);
             if (got.outcome === 'missing') return got;
-            const swap = MemoryObjectStore.prototype.compareAndSwap;
-            return swap.call(this, key, got.tag, bytes, signal);
+            return MemoryObjectStore.prototype.compareAndSwap.call(
+              this,
+              key,
+              got.tag,
+              bytes,
+              signal,
+            );
           },
         }),
     ],
@@ -47,8 +52,7 @@ describe('the probe at start', () => {
           async compareAndSwap(key, tag, bytes, signal) {
             const put = await this.putIfAbsent(key, bytes, signal);
             if (put.outcome === 'written') return { outcome: 'swapped', tag: put.tag };
-            const swap = MemoryObjectStore.prototype.compareAndSwap;
-            return swap.call(this, key, tag, bytes, signal);
+            return MemoryObjectStore.prototype.compareAndSwap.call(this, key, tag, bytes, signal);
           },
         }),
     ],
