@@ -28,6 +28,7 @@ function aborted(signal: AbortSignal, what: string, effect: ErrorEffect): Broker
   if (cause instanceof DOMException && cause.name === 'TimeoutError') {
     return new BrokerError('STORE_FAILED', `${what} did not answer in time; retry`, {
       effect,
+      metadata: { code: 'timeout' },
       cause,
     });
   }
