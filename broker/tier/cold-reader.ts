@@ -78,7 +78,7 @@ export class ColdReader {
   async load(partition: ColdPartition, offset: Offset): Promise<void> {
     const startedMs = this.clock.monotonicMs();
     const row = await this.manifests.rowOf(partition, offset);
-    if (row === undefined) return;
+    if (row === undefined || row.firstOffset > offset) throw hole(partition.id, offset);
     const isForward = this.memory.blocks.has(partition.id, offset - 1);
     const bytesMax = isForward ? limits.coldExtentBytes : 0;
     await this.loadRun(partition, row, offset, bytesMax, isForward);
@@ -189,6 +189,16 @@ function planRun(
     bytes += block.length;
   }
   return run;
+}
+
+/** The manifest has segments around the offset and none with it: never to be taken for expired. */
+function hole(partition: PartitionId, offset: Offset): BrokerError {
+  return new BrokerError(
+    'DATA_LOSS',
+    `offset ${offset} of partition id ${partition} is in no segment, but its neighbours are; restore the volume from a ` +
+      'backup, or seek past it',
+    { metadata: { partition_id: String(partition), first_offset: String(offset) } },
+  );
 }
 
 function damaged(partition: PartitionId, offset: Offset, goodFrom: Offset): BrokerError {
