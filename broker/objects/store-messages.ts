@@ -51,15 +51,16 @@ export interface ErrorMessage {
   readonly message: string;
   readonly effect: ErrorEffect;
   readonly metadata: Readonly<Record<string, string>>;
+  readonly retryAfterMs: number;
 }
 
 export const listPageObjects = 1000;
 
 export function errorToMessage(error: BrokerError): ErrorMessage {
-  const { reason, message, effect, metadata } = error;
-  return { reason, message, effect, metadata };
+  const { reason, message, effect, metadata, retryAfterMs } = error;
+  return { reason, message, effect, metadata, retryAfterMs };
 }
 
-export function errorFromMessage({ reason, message, effect, metadata }: ErrorMessage): BrokerError {
-  return new BrokerError(reason, message, { effect, metadata });
+export function errorFromMessage({ reason, message, ...details }: ErrorMessage): BrokerError {
+  return new BrokerError(reason, message, details);
 }

@@ -5,9 +5,11 @@
 // Invariants:
 // - Nothing of the store runs in the main loop but the crossing of messages.
 // - A caller that gives up is answered at once; the thread is told and gives its socket up.
-// - A thread that dies fails every call that it had (effect unknown), and is made again for the next one.
+// - A thread that dies fails every call that it had (effect unknown), and no other. The next call has it made again,
+//   later and later when it dies at once.
 // - The bytes of a put belong to the store from the call on: they may cross without a copy.
 import { Worker } from 'node:worker_threads';
+import { systemClock } from '../core/clock.ts';
 import { BrokerError, type ErrorEffect } from '../core/errors.ts';
 import type { Log } from '../core/log.ts';
 import { withSignal } from './deadline.ts';
@@ -36,6 +38,16 @@ interface Waiting {
   readonly reject: (error: BrokerError) => void;
 }
 
+/** A thread that is ready, and the calls that it has. */
+interface Running {
+  readonly worker: Worker;
+  readonly waiting: Map<number, Waiting>;
+}
+
+const restartMs = { min: 100, max: 10_000 } as const;
+/** A thread that has lived so long did not die of its start. */
+const healthyMs = 60_000;
+
 /** Throws what the adapter's opening throws: STORE_FAILED. */
 export async function openStoreInThread(data: StoreThreadData, log: Log): Promise<OpenStore> {
   const store = new ThreadObjectStore(data, log);
@@ -46,21 +58,23 @@ export async function openStoreInThread(data: StoreThreadData, log: Log): Promis
 class ThreadObjectStore implements ObjectStore {
   private readonly data: StoreThreadData;
   private readonly log: Log;
-  private worker: Worker | undefined;
-  private starting: Promise<Worker> | undefined;
+  private running: Running | undefined;
+  private starting: Promise<Running> | undefined;
   private lastCall = 0;
   private lastListing = 0;
-  private readonly waiting = new Map<number, Waiting>();
+  private restartWaitMs = 0;
   private isClosed = false;
+  private readonly closed = Promise.withResolvers<void>();
 
   constructor(data: StoreThreadData, log: Log) {
     this.data = data;
     this.log = log;
   }
 
-  async start(): Promise<Worker> {
+  async start(): Promise<Running> {
+    if (this.running !== undefined) return this.running;
     this.starting ??= this.startOne().finally(() => (this.starting = undefined));
-    return this.worker ?? this.starting;
+    return this.starting;
   }
 
   get(key: ObjectKey, signal: AbortSignal): Promise<GetOutcome> {
@@ -104,14 +118,16 @@ class ThreadObjectStore implements ObjectStore {
         yield* page.objects;
       }
     } finally {
-      if (isOpen) this.worker?.postMessage({ call: 0, request: { do: 'endList', listing } });
+      const end = { call: 0, request: { do: 'endList', listing } };
+      if (isOpen) this.running?.worker.postMessage(end);
     }
   }
 
   async close(): Promise<void> {
     this.isClosed = true;
+    this.closed.resolve();
     await this.starting?.catch(() => {});
-    await this.worker?.terminate();
+    await this.running?.worker.terminate();
   }
 
   private async ask<T>(
@@ -121,82 +137,103 @@ class ThreadObjectStore implements ObjectStore {
   ): Promise<T> {
     const call = ++this.lastCall;
     const what = `object store: ${request.do} ${'key' in request ? request.key : ''}`;
+    let running: Running | undefined;
     try {
       return await withSignal(signal, what, effect, async () => {
-        const worker = this.worker ?? (await this.start());
-        return this.send<T>(worker, call, request);
+        running = this.running ?? (await this.start());
+        // The caller may have gone meanwhile: what it has given up had better not happen.
+        signal.throwIfAborted();
+        return send<T>(running, call, request);
       });
     } finally {
-      if (this.waiting.delete(call)) {
-        this.worker?.postMessage({ abort: call, timeout: isTimeout(signal) });
+      if (running?.waiting.delete(call) === true) {
+        running.worker.postMessage({ abort: call, timeout: isTimeout(signal) });
       }
     }
   }
 
-  private send<T>(worker: Worker, call: number, request: StoreRequest): Promise<T> {
-    return new Promise<T>((resolve, reject) => {
-      this.waiting.set(call, { resolve: resolve as (answer: unknown) => void, reject });
-      worker.postMessage({ call, request }, bytesOf(request));
+  private async startOne(): Promise<Running> {
+    const waitMs = this.restartWaitMs;
+    if (waitMs > 0) {
+      const waited = new Promise<void>((resolve) => systemClock.after(waitMs, resolve));
+      await Promise.race([waited, this.closed.promise]);
+    }
+    if (this.isClosed) throw threadEnded('it was closed', 'none');
+    const worker = new Worker(new URL('./store-worker.ts', import.meta.url), {
+      workerData: this.data,
+      name: 'object-store',
     });
-  }
-
-  private startOne(): Promise<Worker> {
+    const running = { worker, waiting: new Map<number, Waiting>() };
+    const startedMs = systemClock.monotonicMs();
     return new Promise((resolve, reject) => {
-      if (this.isClosed) {
-        reject(threadEnded('it was closed'));
-        return;
-      }
-      const worker = new Worker(new URL('./store-worker.ts', import.meta.url), {
-        workerData: this.data,
-        name: 'object-store',
-      });
+      let hasEnded = false;
+      // Told twice of a thread that threw: of its error, and of its end.
+      const end = (why: string): void => {
+        if (!hasEnded) this.ended(running, why, systemClock.monotonicMs() - startedMs);
+        hasEnded = true;
+        reject(threadEnded(why, 'none'));
+      };
       worker.on('message', (message: FromStore) => {
         if ('ready' in message) {
-          this.worker = worker;
-          resolve(worker);
+          this.running = running;
+          resolve(running);
         } else if ('failed' in message) {
           reject(errorFromMessage(message.failed));
           void worker.terminate();
-        } else this.settle(message);
+        } else settle(running, message);
       });
       worker.on('error', (error: unknown) => {
         const cause = error instanceof Error ? error.message : String(error);
         this.log.error('the thread of the object store ended', { cause });
-        this.ended(cause);
-        reject(threadEnded(cause));
+        end(cause);
       });
-      worker.on('exit', () => {
-        this.ended('it ended');
-        reject(threadEnded('it ended'));
-      });
+      worker.on('exit', () => end('it ended'));
       // A process that ends does not wait for its store. Behind the listeners: they would hold it.
       worker.unref();
     });
   }
 
-  private settle(message: Extract<FromStore, { readonly call: number }>): void {
-    const waiting = this.waiting.get(message.call);
-    if (waiting === undefined) return;
-    this.waiting.delete(message.call);
-    if ('error' in message) waiting.reject(errorFromMessage(message.error));
-    else waiting.resolve(message.answer);
+  private ended(running: Running, why: string, livedMs: number): void {
+    if (this.running === running) this.running = undefined;
+    const longer = Math.min(restartMs.max, Math.max(restartMs.min, this.restartWaitMs * 2));
+    this.restartWaitMs = livedMs > healthyMs ? restartMs.min : longer;
+    for (const { reject } of running.waiting.values()) reject(threadEnded(why, 'unknown'));
+    running.waiting.clear();
   }
+}
 
-  private ended(why: string): void {
-    this.worker = undefined;
-    for (const { reject } of this.waiting.values()) reject(threadEnded(why));
-    this.waiting.clear();
-  }
+function send<T>({ worker, waiting }: Running, call: number, request: StoreRequest): Promise<T> {
+  return new Promise<T>((resolve, reject) => {
+    const crossing = withOwnBytes(request);
+    worker.postMessage({ call, request: crossing.request }, crossing.transfer);
+    waiting.set(call, { resolve: resolve as (answer: unknown) => void, reject });
+  });
+}
+
+function settle({ waiting }: Running, message: Extract<FromStore, { readonly call: number }>) {
+  const caller = waiting.get(message.call);
+  if (caller === undefined) return;
+  waiting.delete(message.call);
+  if ('error' in message) caller.reject(errorFromMessage(message.error));
+  else caller.resolve(message.answer);
 }
 
 /** Above this a put hands its buffer over instead of having it copied. */
 const handedOverBytesMin = 1024 * 1024;
 
-/** What may cross without a copy: a large object, which begins its buffer and stands alone in it. */
-function bytesOf(request: StoreRequest): ArrayBuffer[] {
-  if (request.do !== 'put' || request.bytes.length < handedOverBytesMin) return [];
-  const { buffer, byteOffset } = request.bytes;
-  return buffer instanceof ArrayBuffer && byteOffset === 0 ? [buffer] : [];
+/** What may cross without a copy: a large object, which begins its buffer; all else as a copy of just these bytes. */
+function withOwnBytes(request: StoreRequest): {
+  readonly request: StoreRequest;
+  readonly transfer: readonly ArrayBuffer[];
+} {
+  if (request.do !== 'put' && request.do !== 'swap') return { request, transfer: [] };
+  const { buffer, byteOffset, length } = request.bytes;
+  if (request.do === 'put' && length >= handedOverBytesMin && byteOffset === 0) {
+    if (buffer instanceof ArrayBuffer) return { request, transfer: [buffer] };
+  }
+  // Cloning a view would clone all that it looks into.
+  const bytes = new Uint8Array(request.bytes);
+  return { request: { ...request, bytes }, transfer: [bytes.buffer] };
 }
 
 /** Structured cloning makes plain arrays of Buffers. */
@@ -210,9 +247,13 @@ function isTimeout(signal: AbortSignal): boolean {
   return signal.reason instanceof DOMException && signal.reason.name === 'TimeoutError';
 }
 
-function threadEnded(why: string): BrokerError {
-  return new BrokerError('STORE_FAILED', `the thread of the object store is gone: ${why}; retry`, {
-    effect: 'unknown',
-    metadata: { code: 'thread_ended' },
-  });
+function threadEnded(why: string, effect: ErrorEffect): BrokerError {
+  return new BrokerError(
+    'STORE_FAILED',
+    `the thread of the object store is gone: ${why}; it is made again: retry`,
+    {
+      effect,
+      metadata: { code: 'thread_ended' },
+    },
+  );
 }
