@@ -300,13 +300,13 @@ export class Journal {
     }
   }
 
-  /** Seals the newest generation now if it holds batches; resolves when it is sealed. */
+  /** Seals the newest generation now if it holds batches; resolves when it, and the one before it, is sealed. */
   async sealNewest(): Promise<void> {
-    const { newest } = this.index;
-    if (newest.rowCount === 0) return;
-    this.isRollDue = true;
-    await this.barrier();
-    await this.committing;
+    if (this.index.newest.rowCount > 0) {
+      this.isRollDue = true;
+      await this.barrier();
+      await this.committing;
+    }
     await this.sealing;
   }
 

@@ -5,7 +5,8 @@
 // Invariants:
 // - Data before pointer: the entry that names an object is appended after every byte of it was read back.
 // - Segments of a partition are recorded in the order of their offsets, without a hole.
-// - A failure ends the pass, is told, and is tried again after a back-off; nothing on the disk is touched.
+// - A failure of the store ends the pass, is told, and is tried again after a back-off; nothing on the disk is touched.
+// - Records that cannot be read hold up their own partition only.
 import { BrokerError, toBrokerError } from '../core/errors.ts';
 import { entryTypes } from '../core/entry-types.ts';
 import type { FailPoint } from '../core/fail-point.ts';
@@ -24,6 +25,7 @@ import { RateLimit } from '../tier/rate-limit.ts';
 import { SegmentRows } from '../tier/segment-rows.ts';
 import type { SealedRun, SegmentWriter, WrittenSegment } from '../tier/segment-writer.ts';
 import { Slots } from '../tier/slots.ts';
+import { DamagedPartitions } from './damaged-partitions.ts';
 import type { ShardPolicies } from './policies.ts';
 
 export interface OffloaderOptions {
@@ -50,7 +52,7 @@ export interface OffloadFigures {
   objects: number;
   bytes: number;
   failures: number;
-  /** Of the last failed pass; empty since one went well. */
+  /** Of the last failed pass, or of records that cannot be read; empty since all goes well. */
   lastFailure: string;
   /** Append time of the oldest sealed record that only this disk has; Infinity when there is none. */
   oldestSealedMs: number;
@@ -60,6 +62,20 @@ export interface OffloadFigures {
 
 interface Candidate extends OffloadCandidate {
   readonly log: PartitionLog;
+}
+
+/** The tasks of one plan, while they are written. */
+interface Round {
+  /** Where the segments of a partition so far will have ended. */
+  readonly ends: Map<PartitionId, Offset>;
+  /** Where a segment of a partition was given up: none that begins there or later may be recorded. */
+  readonly stuckAt: Map<PartitionId, Offset>;
+  /** Resolves when all tasks that were begun are recorded or given up. */
+  recorded: Promise<void>;
+  /** Of the store: no more tasks are begun. */
+  failure: BrokerError | undefined;
+  /** Tasks of several partitions were given up, and can go one by one now. */
+  isBrokenUp: boolean;
 }
 
 /** Smaller objects are not worth their calls, however little room there is. */
@@ -89,6 +105,7 @@ export class Offloader {
   private lookedAtGeneration = 0;
   private lookAtMs = 0;
   private readonly wanted = new Set<PartitionId>();
+  private readonly damaged = new DamagedPartitions();
   private isStopped = false;
 
   constructor(options: OffloaderOptions) {
@@ -108,20 +125,27 @@ export class Offloader {
     await this.pass();
   }
 
-  /**
-   * Offloads all of these partitions now. Resolves when that is recorded; throws why it failed.
-   */
+  /** Offloads all that these partitions have now. Resolves when that is recorded; throws why it failed. */
   async offloadNow(partitions: readonly PartitionId[]): Promise<void> {
-    await this.options.journal.sealNewest();
-    // A pass that is under way has looked before.
-    while (this.running !== undefined) await this.running;
-    for (const id of partitions) this.wanted.add(id);
-    try {
+    const { journal, logOf } = this.options;
+    const wanted = partitions.map((id) => ({ id, end: logOf(id)?.endOffset ?? 0 }));
+    /** Records that only the disk has; none of a partition that was deleted meanwhile. */
+    const left = (): number =>
+      wanted.reduce((sum, { id, end }) => {
+        return sum + Math.max(0, end - (logOf(id)?.offloadedEnd ?? end));
+      }, 0);
+    for (let leftBefore = Infinity; ; leftBefore = left()) {
+      await journal.sealNewest();
+      // A pass that is under way has looked before.
+      while (this.running !== undefined) await this.running;
+      for (const id of partitions) this.wanted.add(id);
       await this.pass();
-    } finally {
       for (const id of partitions) this.wanted.delete(id);
+      if (left() === 0) return;
+      if (this.figures.lastFailure !== '') throw offloadFailed(this.figures.lastFailure);
+      // Cutting at batches leaves some behind, but never everything; a broker that stops does.
+      if (left() >= leftBefore) throw offloadFailed('records stayed on the disk; try again');
     }
-    if (this.figures.lastFailure !== '') throw offloadFailed(this.figures.lastFailure);
   }
 
   /** Append time of the oldest record that only the disk has; 0 when there is none. */
@@ -147,22 +171,32 @@ export class Offloader {
   }
 
   private async onePass(): Promise<void> {
-    const { journal, clock, offloadAgeMs } = this.options;
-    if (this.isSealDue()) await journal.sealNewest();
+    if (this.isSealDue()) await this.options.journal.sealNewest();
     const candidates = this.candidates();
+    let round = await this.round(candidates);
+    while (round.isBrokenUp && round.failure === undefined && !this.isStopped) {
+      round = await this.round(this.candidates());
+    }
+    if (round.failure !== undefined) throw round.failure;
+    for (const { log } of candidates) await this.pageManifest(log);
+    if (candidates.length > 0) this.candidates();
+  }
+
+  /** Plans and writes once. */
+  private round(candidates: readonly Candidate[]): Promise<Round> {
+    const { clock, offloadAgeMs, storeRoomBytes } = this.options;
     // On a nearly full volume small objects: each needs room before its generation gives any.
-    const roomBytes = Math.max(
-      objectBytesMin,
-      this.options.storeRoomBytes() / (2 * limits.offloadsMax),
+    const roomBytes = Math.max(objectBytesMin, storeRoomBytes() / (2 * limits.offloadsMax));
+    const nowMs = clock.monotonicMs();
+    const ready = candidates.filter(
+      ({ partition }) => this.wanted.has(partition) || !this.damaged.isHeld(partition, nowMs),
     );
-    const tasks = planOffload(candidates, clock.wallMs(), {
+    const tasks = planOffload(ready, clock.wallMs(), {
       bytesMin: limits.segmentBytesMin,
       bytesMax: Math.min(limits.segmentBytesMax, roomBytes),
       ageMs: offloadAgeMs,
     });
-    await this.run(tasks);
-    for (const { log } of candidates) await this.pageManifest(log);
-    if (tasks.length > 0) this.candidates();
+    return this.run(tasks);
   }
 
   private isSealDue(): boolean {
@@ -196,14 +230,16 @@ export class Offloader {
         const known = byPartition.get(log.id);
         const isUrgent = i < urgent || this.wanted.has(log.id);
         if (known === undefined) {
-          const oldest = { oldestTimeMs: firstTimeMs, isUrgent };
-          byPartition.set(log.id, { log, partition: log.id, tenant, bytes: left, ...oldest });
+          const isAlone = this.damaged.isAlone(log.id);
+          const how = { oldestTimeMs: firstTimeMs, isUrgent, isAlone };
+          byPartition.set(log.id, { log, partition: log.id, tenant, bytes: left, ...how });
         } else {
           known.bytes += left;
           known.isUrgent ||= isUrgent;
         }
       }
     }
+    this.damaged.keepOnly((id) => byPartition.has(id));
     this.figures.oldestSealedMs = oldestTimeMs;
     this.figures.waitingBytes = 0;
     for (const { bytes } of byPartition.values()) this.figures.waitingBytes += bytes;
@@ -211,34 +247,63 @@ export class Offloader {
   }
 
   /** Writes all tasks, some at once; each partition's segments are recorded one after another. */
-  private async run(tasks: readonly OffloadTask[]): Promise<void> {
-    const ends = new Map<PartitionId, Offset>();
-    let recorded: Promise<unknown> = Promise.resolve();
-    let failure: BrokerError | undefined;
+  private async run(tasks: readonly OffloadTask[]): Promise<Round> {
+    const round: Round = {
+      ends: new Map(),
+      stuckAt: new Map(),
+      recorded: Promise.resolve(),
+      failure: undefined,
+      isBrokenUp: false,
+    };
     const written = tasks.map(async (task) =>
       this.slots.run(async () => {
-        if (this.isStopped || failure !== undefined) return;
-        const before = recorded;
-        const mine = this.write(task, ends, before).catch((error: unknown) => {
-          failure ??= toBrokerError(error);
-          throw error;
-        });
-        recorded = mine;
-        await mine.catch(() => {});
+        if (this.isStopped || round.failure !== undefined) return;
+        const runs: SealedRun[] = [];
+        const before = round.recorded;
+        round.recorded = this.write(task, runs, round, before)
+          .catch((error: unknown) => this.giveUp(task, runs, round, toBrokerError(error)))
+          .then(() => before);
+        await round.recorded;
       }),
     );
     await Promise.all(written);
-    if (failure !== undefined) throw failure;
+    return round;
   }
 
-  /** `ends`: where the segments so far will have ended. `before`: the tasks that must be recorded first. */
+  private giveUp(
+    { parts }: OffloadTask,
+    runs: readonly SealedRun[],
+    round: Round,
+    error: BrokerError,
+  ): void {
+    const { clock, log } = this.options;
+    const partitions = parts.map(({ partition }) => partition);
+    for (const partition of partitions) {
+      const run = runs.find((one) => one.partition === partition);
+      const at = run?.firstOffset ?? round.ends.get(partition) ?? 0;
+      round.stuckAt.set(partition, Math.min(at, round.stuckAt.get(partition) ?? Infinity));
+    }
+    if (error.kind !== 'corrupt') {
+      round.failure ??= error;
+      return;
+    }
+    this.figures.failures++;
+    log.error('records cannot be offloaded', {
+      partitions: partitions.join(' '),
+      cause: error.message,
+    });
+    const nowMs = clock.monotonicMs();
+    if (this.damaged.note(partitions, error.message, nowMs)) round.isBrokenUp = true;
+  }
+
+  /** `runs`: filled with what the object takes. `before`: resolves when what must be recorded first is, or is not. */
   private async write(
     task: OffloadTask,
-    ends: Map<PartitionId, Offset>,
-    before: Promise<unknown>,
+    runs: SealedRun[],
+    { ends, stuckAt }: Round,
+    before: Promise<void>,
   ): Promise<void> {
     const { logOf, writer } = this.options;
-    const runs: SealedRun[] = [];
     for (const { partition, bytesMax } of task.parts) {
       const log = logOf(partition);
       if (log === undefined) continue;
@@ -247,13 +312,20 @@ export class Offloader {
       ends.set(partition, run.lastOffset + 1);
       runs.push(run);
     }
-    if (runs.length === 0) return;
+    const isStuck = (): boolean =>
+      runs.some(
+        ({ partition, firstOffset }) => firstOffset >= (stuckAt.get(partition) ?? Infinity),
+      );
+    if (runs.length === 0 || isStuck()) return;
     const bytes = runs.reduce((sum, run) => sum + run.bytes, 0);
     if (bytes > this.options.storeRoomBytes()) throw noStoreRoom(bytes);
     await this.rate.take(bytes, this.bytesPerSecond());
     await writer.writeSegment(task.tenant, runs, async (segment) => {
       await before;
+      // Behind a hole: the object is given up, and becomes garbage.
+      if (isStuck()) return;
       await this.record(task, runs, segment);
+      for (const { partition } of runs) this.damaged.forget(partition);
     });
   }
 
@@ -325,7 +397,7 @@ export class Offloader {
 
   private succeeded(): void {
     this.failedPasses = 0;
-    this.figures.lastFailure = '';
+    this.figures.lastFailure = this.damaged.why;
   }
 
   private failed(error: BrokerError): void {

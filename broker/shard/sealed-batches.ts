@@ -1,5 +1,8 @@
 // The journal's sealed batches as the tier reads them.
-import { decodeStoredHeader } from '../batch/stored-header.ts';
+//
+// Invariant: every batch that is handed out has the bytes that its publisher sent. A segment's blocks get checksums of
+// their own over what is read here: unchecked, they would certify a bit that flipped on the disk.
+import { bodyIsIntact, decodeStoredHeader, type StoredHeader } from '../batch/stored-header.ts';
 import { entryTypes } from '../core/entry-types.ts';
 import { BrokerError } from '../core/errors.ts';
 import { pageHeaderBytes, readFrame } from '../journal/format.ts';
@@ -26,11 +29,28 @@ export function sealedBatches(journalOf: () => Journal): SealedBatches {
           const run = byPartition.get(header.partitionId);
           if (run === undefined || header.baseOffset < run.firstOffset) continue;
           if (header.baseOffset > run.lastOffset) continue;
+          if (!bodyIsIntact(header, page, frame.bodyAt)) throw damagedBatch(header);
           each(header, page.subarray(frame.guardAt, frame.end));
         }
       }
     },
   };
+}
+
+function damagedBatch({ partitionId, baseOffset, recordCount }: StoredHeader): BrokerError {
+  const lastOffset = baseOffset + recordCount - 1;
+  return new BrokerError(
+    'DATA_LOSS',
+    `offsets ${baseOffset} to ${lastOffset} of partition id ${partitionId} have damaged bytes in the journal; restore ` +
+      'the volume from a backup: what is damaged is neither offloaded nor dropped',
+    {
+      metadata: {
+        partition_id: String(partitionId),
+        first_offset: String(baseOffset),
+        last_offset: String(lastOffset),
+      },
+    },
+  );
 }
 
 function damagedPage(at: number): BrokerError {

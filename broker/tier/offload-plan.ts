@@ -17,6 +17,8 @@ export interface OffloadCandidate {
   readonly oldestTimeMs: number;
   /** Someone asked, or the disk needs the room. */
   readonly isUrgent: boolean;
+  /** It shares no object with others: some of it may be unreadable. */
+  readonly isAlone: boolean;
 }
 
 export interface OffloadLimits {
@@ -51,8 +53,8 @@ export function planOffload(
   );
   const tasks: OffloadTask[] = [];
   const packs = new Map<TenantId, { bytes: number; parts: OffloadPart[] }>();
-  for (const { partition, tenant, bytes } of due) {
-    if (bytes >= limits.bytesMin) {
+  for (const { partition, tenant, bytes, isAlone } of due) {
+    if (isAlone || bytes >= limits.bytesMin) {
       tasks.push(...ownObjects(partition, tenant, bytes, limits.bytesMax));
       continue;
     }

@@ -7,7 +7,8 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { connect, MillraceError, type Client } from '../../client/src/index.ts';
 import { BrokerProcess } from '../support/broker-process.ts';
 
-const args = ['--generation-bytes', '1M', '--retention-interval-ms', '50', '--hot-bytes', '1'];
+const small = ['--generation-bytes', '1M', '--retention-interval-ms', '50'];
+const args = [...small, '--hot-bytes', '1'];
 const valueBytes = 16 * 1024;
 const count = 200;
 const damagedNumber = 20;
@@ -22,7 +23,7 @@ afterEach(() => rm(dataDir, { recursive: true, force: true }));
 
 describe('a bit that flips in a sealed record before it is offloaded', () => {
   beforeEach(async () => {
-    await using broker = await BrokerProcess.start({ dataDir, args });
+    await using broker = await BrokerProcess.start({ dataDir, args: small });
     await using client = connect({ server: broker.server });
     for (const topic of ['t', 'u']) {
       await client.topics.apply(topic, { retention: forever });
@@ -37,6 +38,13 @@ describe('a bit that flips in a sealed record before it is offloaded', () => {
     await using broker = await BrokerProcess.start({ dataDir, args });
     await using client = connect({ server: broker.server });
     await client.topics.offload('t', { wait: true }).catch(() => {});
+    // Files leave the disk when a checkpoint in a later one has made replay independent of them.
+    for (let round = 0; round < 5; round++) {
+      await publish(client, 'u');
+      await client.topics.offload('u', { wait: true });
+    }
+    const [partition] = (await client.topics.get('t')).partitions;
+    expect(partition).toMatchObject({ hotStartOffset: 0, offloadedEndOffset: 0 });
     const { seen, failure } = await readFrom(client, 't', 0);
     expect(seen).toEqual(valuesOf('t', 0, damagedNumber));
     expect(failure?.reason).toBe('DATA_LOSS');

@@ -15,6 +15,7 @@ const candidates: fc.Arbitrary<OffloadCandidate[]> = fc
       bytes: fc.oneof(fc.nat(100), fc.nat(20_000)),
       oldestTimeMs: fc.integer({ min: 8_000, max: nowMs }),
       isUrgent: fc.boolean(),
+      isAlone: fc.boolean(),
     }),
     { maxLength: 30 },
   )
@@ -31,6 +32,10 @@ describe('an offload plan', () => {
           for (const { partition, bytesMax } of parts) {
             expect(all.find((one) => one.partition === partition)?.tenant).toBe(tenant);
             planned.set(partition, (planned.get(partition) ?? 0) + bytesMax);
+          }
+          if (parts.length > 1) {
+            const alone = all.filter((one) => one.isAlone).map(({ partition }) => partition);
+            expect(parts.filter(({ partition }) => alone.includes(partition))).toEqual([]);
           }
           const bytes = parts.reduce((sum, part) => sum + part.bytesMax, 0);
           expect(bytes).toBeLessThanOrEqual(limits.bytesMax * 1.25);
