@@ -1,21 +1,26 @@
 // millrace bench WORKLOAD: the workloads of docs/benchmarks.md against any broker; `all` starts one of its own.
 import { Argument, Command } from 'commander';
 import { runAll } from '../../bench/run-all.ts';
+import { runTiering } from '../../bench/run-tiering.ts';
 import { runWorkload, workloads } from '../../bench/run-workload.ts';
 import { printJson, printLine, table } from '../output.ts';
 import { parseCount, withClientOptions, type ClientOptions } from '../options.ts';
 
 interface BenchOptions extends ClientOptions {
   readonly seconds: number;
+  readonly objectStore?: string;
 }
 
 export function benchCommand(): Command {
   const names = workloads.map(({ name }) => name);
   const help = workloads.map(({ name, description }) => `  ${name.padEnd(18)} ${description}`);
   return withClientOptions(new Command('bench'))
-    .description('measure a broker; "all" starts a broker with fresh data and measures that one')
-    .addArgument(new Argument('<workload>').choices([...names, 'all']))
+    .description(
+      'measure a broker; "all" and "tiering" start brokers with fresh data and measure those',
+    )
+    .addArgument(new Argument('<workload>').choices([...names, 'all', 'tiering']))
     .option('--seconds <n>', 'length of each measurement', parseCount, 8)
+    .option('--object-store <url>', 'for tiering: as given to millrace start; default a directory')
     .addHelpText('after', ['', 'Workloads:', ...help].join('\n'))
     .action(bench);
 }
@@ -23,6 +28,10 @@ export function benchCommand(): Command {
 async function bench(name: string, options: BenchOptions): Promise<void> {
   if (name === 'all') {
     await runAll({ seconds: options.seconds, isJson: options.output === 'json' });
+    return;
+  }
+  if (name === 'tiering') {
+    await runTiering({ objectStore: options.objectStore, seconds: options.seconds });
     return;
   }
   const workload = workloads.find((candidate) => candidate.name === name);
