@@ -74,7 +74,9 @@ export class Journal {
   private closed = false;
   private commits = 0;
   private isDropping = false;
-  private isRollDue = false;
+  /** Somebody waits for the newest generation to be sealed, however full it is. */
+  private rollDue: PromiseWithResolvers<void> | undefined;
+  private rolling: Promise<void> = Promise.resolve();
   private listWritten: Promise<void> = Promise.resolve();
 
   private constructor(options: JournalOptions, generations: Generation[]) {
@@ -207,17 +209,25 @@ export class Journal {
     this.scheduled = true;
     setImmediate(() => {
       this.scheduled = false;
-      this.committing = this.commitAll().finally(() => (this.committing = undefined));
+      this.committing = this.commitAll().finally(() => {
+        this.committing = undefined;
+        // Appended behind the last look of the commits that have just ended: nobody else would come for it.
+        if (this.hasPending && this.failure === undefined) this.schedule();
+      });
     });
+  }
+
+  private get hasPending(): boolean {
+    return this.full.length > 0 || this.page !== undefined;
   }
 
   private async commitAll(): Promise<void> {
     try {
-      while (this.full.length > 0 || this.page !== undefined) {
+      while (this.hasPending) {
         await this.gather();
         await this.commit(this.takePages());
         this.options.onCommitted();
-        if (this.shouldRoll()) await this.roll();
+        if (this.shouldRoll()) await (this.rolling = this.roll());
       }
     } catch (cause) {
       this.fail(cause);
@@ -303,16 +313,18 @@ export class Journal {
   /** Seals the newest generation now if it holds batches; resolves when it, and the one before it, is sealed. */
   async sealNewest(): Promise<void> {
     if (this.index.newest.rowCount > 0) {
-      this.isRollDue = true;
+      const { promise } = (this.rollDue ??= Promise.withResolvers());
+      // The commit behind which it is rolled.
       await this.barrier();
-      await this.committing;
+      await promise;
     }
+    await this.rolling;
     await this.sealing;
   }
 
   private shouldRoll(): boolean {
     const { pageBytes, rowCount } = this.index.newest;
-    if (this.isRollDue && rowCount > 0) return true;
+    if (this.rollDue !== undefined && rowCount > 0) return true;
     return pageBytes >= this.options.generationBytes || rowCount >= limits.generationBatchesMax;
   }
 
@@ -321,10 +333,11 @@ export class Journal {
   /** Begins the next generation and seals the old one behind the commits of the new. */
   private async roll(): Promise<void> {
     const old = this.index.newest;
-    this.isRollDue = false;
     await this.beginGeneration();
     old.state = 'sealing';
     this.sealing = this.sealing.then(() => old.seal()).catch((cause: unknown) => this.fail(cause));
+    this.rollDue?.resolve();
+    this.rollDue = undefined;
     this.options.onRoll();
   }
 
