@@ -53,8 +53,10 @@ export function planOffload(
   );
   const tasks: OffloadTask[] = [];
   const packs = new Map<TenantId, { bytes: number; parts: OffloadPart[] }>();
+  // On a volume with little room objects are smaller than what is worth one of its own.
+  const ownFrom = Math.min(limits.bytesMin, limits.bytesMax);
   for (const { partition, tenant, bytes, isAlone } of due) {
-    if (isAlone || bytes >= limits.bytesMin) {
+    if (isAlone || bytes >= ownFrom) {
       tasks.push(...ownObjects(partition, tenant, bytes, limits.bytesMax));
       continue;
     }

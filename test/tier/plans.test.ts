@@ -5,7 +5,9 @@ import { partitionId, tenantId } from '../../broker/core/ids.ts';
 import { isPressed, mayGo, urgentGenerations, type HeldPart } from '../../broker/shard/hot-plan.ts';
 import { planOffload, type OffloadCandidate } from '../../broker/tier/offload-plan.ts';
 
-const limits = { bytesMin: 800, bytesMax: 3_200, ageMs: 1_000 };
+const ample = { bytesMin: 800, bytesMax: 3_200, ageMs: 1_000 };
+/** As on a nearly full volume. */
+const scarce = { ...ample, bytesMax: 300 };
 const nowMs = 10_000;
 
 const candidates: fc.Arbitrary<OffloadCandidate[]> = fc
@@ -24,7 +26,7 @@ const candidates: fc.Arbitrary<OffloadCandidate[]> = fc
 describe('an offload plan', () => {
   it('takes all that is due and nothing else, keeps tenants apart and objects bounded', () => {
     fc.assert(
-      fc.property(candidates, (all) => {
+      fc.property(candidates, fc.constantFrom(ample, scarce), (all, limits) => {
         const tasks = planOffload(all, nowMs, limits);
         const planned = new Map<number, number>();
         for (const { tenant, parts } of tasks) {
