@@ -1,6 +1,8 @@
-// A MinIO of a test's own: free port, temporary directory, gone afterwards. Or the store that S3_ENDPOINT points at.
+// A MinIO of a test's own: in a container where an engine runs, else the cached binary on a free port; gone afterwards.
+// Or the store that S3_ENDPOINT points at.
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
+import { existsSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -23,10 +25,37 @@ const pollMs = 25;
 const accessKey = 'millrace';
 const secretKey = 'millrace-secret';
 const region = 'us-east-1';
+const image = 'minio/minio:RELEASE.2025-09-07T16-13-09Z';
+const containerPort = 9000;
 
 /** For `describeNeeding`: undefined when a store can be had. */
 export function missingS3(): Missing {
-  return givenStore() === undefined ? catalog.missing(catalog.minio) : undefined;
+  if (givenStore() !== undefined || hasContainerEngine()) return undefined;
+  return catalog.missing(catalog.minio);
+}
+
+/** Where testcontainers would look first. */
+function hasContainerEngine(): boolean {
+  return process.env['DOCKER_HOST'] !== undefined || existsSync('/var/run/docker.sock');
+}
+
+/** Undefined when the engine cannot run it, for instance because the image is out of its reach. */
+async function startContainer(): Promise<S3Store | undefined> {
+  const { GenericContainer, Wait } = await import('testcontainers');
+  try {
+    const container = await new GenericContainer(image)
+      .withCommand(['server', '/data'])
+      .withEnvironment({ MINIO_ROOT_USER: accessKey, MINIO_ROOT_PASSWORD: secretKey })
+      .withExposedPorts(containerPort)
+      .withWaitStrategy(Wait.forHttp('/minio/health/ready', containerPort))
+      .start();
+    const host = `${container.getHost()}:${container.getMappedPort(containerPort)}`;
+    const address = { endpoint: `http://${host}`, accessKey, secretKey, region };
+    return new S3Store(address, async () => void (await container.stop()));
+  } catch (error) {
+    if (catalog.missing(catalog.minio) !== undefined) throw error;
+    return undefined;
+  }
 }
 
 /** The store that the environment names; undefined when it names none. */
@@ -43,19 +72,22 @@ function givenStore(): S3Address | undefined {
 
 export class S3Store implements AsyncDisposable {
   readonly address: S3Address;
+  private readonly release: () => Promise<void>;
   private readonly server: ChildProcess | undefined;
-  private readonly directory: string | undefined;
 
-  private constructor(address: S3Address, server?: ChildProcess, directory?: string) {
+  /** `release`: ends what was started. */
+  constructor(address: S3Address, release: () => Promise<void>, server?: ChildProcess) {
     this.address = address;
+    this.release = release;
     this.server = server;
-    this.directory = directory;
   }
 
   /** Resolves when it answers; rejects with its output when it ends or takes too long. */
   static async start(): Promise<S3Store> {
     const given = givenStore();
-    if (given !== undefined) return new S3Store(given);
+    if (given !== undefined) return new S3Store(given, () => Promise.resolve());
+    const contained = hasContainerEngine() ? await startContainer() : undefined;
+    if (contained !== undefined) return contained;
     const directory = await mkdtemp(join(tmpdir(), 'millrace-minio-'));
     const host = `127.0.0.1:${await freePort()}`;
     const endpoint = `http://${host}`;
@@ -75,7 +107,11 @@ export class S3Store implements AsyncDisposable {
         },
       },
     );
-    const store = new S3Store({ endpoint, accessKey, secretKey, region }, server, directory);
+    const release = async (): Promise<void> => {
+      await stop(server);
+      await rm(directory, { recursive: true, force: true });
+    };
+    const store = new S3Store({ endpoint, accessKey, secretKey, region }, release, server);
     try {
       await untilReady(server, endpoint);
     } catch (error) {
@@ -91,8 +127,7 @@ export class S3Store implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    if (this.server !== undefined) await stop(this.server);
-    if (this.directory !== undefined) await rm(this.directory, { recursive: true, force: true });
+    await this.release();
   }
 }
 
