@@ -2,14 +2,14 @@
 //
 // Invariants:
 // - They are looked for in the order of AWS's own tools, and the first place that has some wins.
-// - Files are read again while the broker runs; roles are renewed by minio's provider before they expire.
+// - Files are read again while the broker runs; roles are renewed before they expire.
 // - No secret ever stands in an error.
 import { readFile } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
-import { IamAwsProvider } from 'minio';
-import { systemClock } from '../core/clock.ts';
+import { systemClock, type Clock } from '../core/clock.ts';
 import { BrokerError } from '../core/errors.ts';
+import { roleCredentials } from './s3-role.ts';
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -26,68 +26,82 @@ export interface S3Credentials {
 export type CredentialSource = () => Promise<S3Credentials>;
 
 /** Throws STORE_FAILED when no place has credentials. */
-export async function credentialsOf(environment: Environment): Promise<CredentialSource> {
+export async function credentialsOf(
+  environment: Environment,
+  clock: Clock = systemClock,
+): Promise<CredentialSource> {
   const fixed = fromVariables(environment);
   if (fixed !== undefined) return () => Promise.resolve(fixed);
   const path = credentialsFile(environment);
-  const profile = environment['AWS_PROFILE'] ?? 'default';
-  if ((await readProfile(path, profile)) !== undefined) return fromFile(path, profile);
-  const roles = [
-    'AWS_WEB_IDENTITY_TOKEN_FILE',
-    'AWS_CONTAINER_CREDENTIALS_FULL_URI',
-    'AWS_CONTAINER_CREDENTIALS_RELATIVE_URI',
-  ];
-  if (roles.some((name) => environment[name] !== undefined)) return fromRole();
-  throw noCredentials(`profile ${profile} in ${path}`);
+  const profile = setIn(environment, 'AWS_PROFILE') ?? 'default';
+  const read = await readProfile(path, profile);
+  if (typeof read !== 'string') return fromFile(path, profile, clock);
+  const role = roleCredentials(environment, clock);
+  if (role !== undefined) return role;
+  throw noCredentials(path, read);
 }
 
-function noCredentials(file: string): BrokerError {
+function noCredentials(path: string, why: string): BrokerError {
   return new BrokerError(
     'STORE_FAILED',
-    'no credentials for the object store: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or have ' +
-      `${file}, or set AWS_ROLE_ARN and AWS_WEB_IDENTITY_TOKEN_FILE`,
+    'no credentials for the object store: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or have them in ' +
+      `${path} (${why}), or set AWS_WEB_IDENTITY_TOKEN_FILE and AWS_ROLE_ARN`,
     { metadata: { code: 'no_credentials' } },
   );
 }
 
 function fromVariables(environment: Environment): S3Credentials | undefined {
-  const accessKey = environment['AWS_ACCESS_KEY_ID'];
-  const secretKey = environment['AWS_SECRET_ACCESS_KEY'];
-  if (accessKey === undefined || secretKey === undefined) return undefined;
-  return withToken(accessKey, secretKey, environment['AWS_SESSION_TOKEN']);
+  const accessKey = setIn(environment, 'AWS_ACCESS_KEY_ID');
+  const secretKey = setIn(environment, 'AWS_SECRET_ACCESS_KEY');
+  if (accessKey === undefined && secretKey === undefined) return undefined;
+  if (accessKey === undefined || secretKey === undefined) {
+    const [there, missing] =
+      accessKey === undefined
+        ? ['SECRET_ACCESS_KEY', 'ACCESS_KEY_ID']
+        : ['ACCESS_KEY_ID', 'SECRET_ACCESS_KEY'];
+    throw new BrokerError(
+      'STORE_FAILED',
+      `half of the credentials for the object store: AWS_${there} is set, AWS_${missing} is not; set both or none`,
+      { metadata: { code: 'no_credentials' } },
+    );
+  }
+  return withToken(accessKey, secretKey, setIn(environment, 'AWS_SESSION_TOKEN'));
 }
 
-/** minio's provider keeps what it got until shortly before it expires. */
-function fromRole(): CredentialSource {
-  const provider = new IamAwsProvider({});
-  return async () => {
-    const given = await provider.getCredentials();
-    return withToken(given.getAccessKey(), given.getSecretKey(), given.getSessionToken());
-  };
+/** A variable that is empty counts as none: charts and shells leave some so. */
+function setIn(environment: Environment, name: string): string | undefined {
+  const value = environment[name];
+  return value === '' ? undefined : value;
 }
 
-function fromFile(path: string, profile: string): CredentialSource {
+function fromFile(path: string, profile: string, clock: Clock): CredentialSource {
   let readAtMs = -Infinity;
   let known: S3Credentials | undefined;
   return async () => {
-    const nowMs = systemClock.monotonicMs();
-    if (nowMs - readAtMs > fileKeptMs) {
-      // A file that is being replaced may be missing for a moment.
-      known = (await readProfile(path, profile)) ?? known;
-      readAtMs = nowMs;
-    }
-    if (known === undefined) throw noCredentials(`profile ${profile} in ${path}`);
+    const nowMs = clock.monotonicMs();
+    if (known !== undefined && nowMs - readAtMs <= fileKeptMs) return known;
+    readAtMs = nowMs;
+    const read = await readProfile(path, profile);
+    if (typeof read !== 'string') known = read;
+    // A file that is being replaced may be missing, or have half of it, for a moment.
+    else if (known === undefined) throw noCredentials(path, read);
     return known;
   };
 }
 
 function credentialsFile(environment: Environment): string {
-  return environment['AWS_SHARED_CREDENTIALS_FILE'] ?? join(homedir(), '.aws', 'credentials');
+  const named = setIn(environment, 'AWS_SHARED_CREDENTIALS_FILE');
+  return named ?? join(homedir(), '.aws', 'credentials');
 }
 
-/** The profile's section of an AWS credentials file; undefined when it has none. */
-async function readProfile(path: string, profile: string): Promise<S3Credentials | undefined> {
-  const text = await readFile(path, 'utf8').catch(() => '');
+/** The profile's section of an AWS credentials file, or why there are none in it. */
+async function readProfile(path: string, profile: string): Promise<S3Credentials | string> {
+  let text: string;
+  try {
+    text = await readFile(path, 'utf8');
+  } catch (error) {
+    return error instanceof Error && 'code' in error ? String(error.code) : 'unreadable';
+  }
   const values = new Map<string, string>();
   let section = '';
   for (const line of text.split('\n')) {
@@ -98,7 +112,7 @@ async function readProfile(path: string, profile: string): Promise<S3Credentials
   }
   const accessKey = values.get('aws_access_key_id');
   const secretKey = values.get('aws_secret_access_key');
-  if (accessKey === undefined || secretKey === undefined) return undefined;
+  if (accessKey === undefined || secretKey === undefined) return `none for profile ${profile}`;
   return withToken(accessKey, secretKey, values.get('aws_session_token'));
 }
 
