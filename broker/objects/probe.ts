@@ -11,6 +11,8 @@ import { objectKey, type ObjectKey, type ObjectStore, type ObjectTag } from './o
 
 const racers = 8;
 const callMs = 10_000;
+/** What a store says to a condition that it does not know; waiting would not help. */
+const cannot: ReadonlySet<string> = new Set(['NotImplemented', 'MethodNotAllowed']);
 
 /** Throws STORE_UNSUITABLE with the property that does not hold; STORE_FAILED when the store does not answer. */
 export async function probeStore(store: ObjectStore, random: Random): Promise<void> {
@@ -24,8 +26,14 @@ export async function probeStore(store: ObjectStore, random: Random): Promise<vo
     await probeSingle(store, keys.single);
     await probeMissing(store, keys.missing);
     await probeRace(store, keys.race);
+  } catch (error) {
+    const code = error instanceof BrokerError ? error.metadata['code'] : undefined;
+    if (code === undefined || !cannot.has(code)) throw error;
+    throw unsuitable(`it refuses a conditional write with ${code}`, error);
   } finally {
-    for (const key of Object.values(keys)) await store.delete(key, within()).catch(() => {});
+    // All at once: a store that hangs would hold up the answer with each of them.
+    const deletes = Object.values(keys).map((key) => store.delete(key, within()));
+    await Promise.allSettled(deletes);
   }
 }
 
@@ -90,11 +98,11 @@ function within(): AbortSignal {
   return AbortSignal.timeout(callMs);
 }
 
-function unsuitable(what: string): BrokerError {
+function unsuitable(what: string, cause?: unknown): BrokerError {
   return new BrokerError(
     'STORE_UNSUITABLE',
     `the object store does not keep its conditional writes: ${what}; use a store that does, such as S3 or MinIO, or a ` +
       'directory',
-    { metadata: { property: what } },
+    { metadata: { property: what }, cause },
   );
 }

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { BrokerError } from '../../broker/core/errors.ts';
 import { seededRandom } from '../../broker/core/random.ts';
 import type { ObjectStore } from '../../broker/objects/object-store.ts';
 import { probeStore } from '../../broker/objects/probe.ts';
@@ -76,5 +77,28 @@ describe('the probe at start', () => {
     await expect(probeStore(store(), seededRandom(1))).rejects.toMatchObject({
       reason: 'STORE_UNSUITABLE',
     });
+  });
+
+  it.each(['NotImplemented', 'MethodNotAllowed'])(
+    'refuses a store that answers a condition with %s: waiting would not help',
+    async (code) => {
+      const store = spoiled({
+        putIfAbsent: () =>
+          Promise.reject(new BrokerError('STORE_FAILED', 'no', { metadata: { code } })),
+      });
+      await expect(probeStore(store, seededRandom(1))).rejects.toMatchObject({
+        reason: 'STORE_UNSUITABLE',
+      });
+    },
+  );
+
+  it('leaves a store that is away to be tried again, and leaves nothing behind', async () => {
+    const store = spoiled({
+      compareAndSwap: () => Promise.reject(new BrokerError('STORE_FAILED', 'away')),
+    });
+    await expect(probeStore(store, seededRandom(1))).rejects.toMatchObject({
+      reason: 'STORE_FAILED',
+    });
+    expect(store.objects.size).toBe(0);
   });
 });
