@@ -50,6 +50,9 @@ export interface RunningBroker {
 
 /** How often the file system is asked for free space. What is admitted in between is counted. */
 const diskIntervalMs = 200;
+/** How soon after a start, and after a change of the catalog, a new broker could be made from the store. */
+const firstUploadMs = 500;
+const catalogUploadMs = 1_000;
 /** How often garbage is collected while it takes room that the journal needs. */
 const tightIntervalMs = 1_000;
 /** How often it is asked whether something is due for the object store. */
@@ -273,7 +276,11 @@ function startUpkeep(
     repeat(diskIntervalMs, () => broker.refreshDisk()),
     repeat(settings.retentionIntervalMs, () => broker.retain()),
     repeat(offloadIntervalMs, () => broker.offload()),
-    repeat(settings.checkpointUploadIntervalMs, () => broker.uploadCheckpoints()),
+    repeat(settings.checkpointUploadIntervalMs, () => broker.uploadCheckpoints(), firstUploadMs),
+    // Small, and what nobody wants to make again by hand.
+    repeat(Math.min(catalogUploadMs, settings.checkpointUploadIntervalMs), () =>
+      broker.uploadCatalog(),
+    ),
     repeat(settings.garbageIntervalMs, () => broker.collectGarbage()),
     repeat(tightIntervalMs, () => broker.collectGarbageIfTight()),
   ];
@@ -281,7 +288,11 @@ function startUpkeep(
     await Promise.all(stops.map((stop) => stop()));
   };
 
-  function repeat(intervalMs: number, task: () => Promise<void>): () => Promise<void> {
+  function repeat(
+    intervalMs: number,
+    task: () => Promise<void>,
+    firstMs = intervalMs,
+  ): () => Promise<void> {
     let isStopped = false;
     let running: Promise<void> = Promise.resolve();
     const next = (): void => {
@@ -296,7 +307,7 @@ function startUpkeep(
       });
       void running.then(() => systemClock.after(intervalMs, next));
     };
-    systemClock.after(intervalMs, next);
+    systemClock.after(Math.min(firstMs, intervalMs), next);
     return async () => {
       isStopped = true;
       await running;

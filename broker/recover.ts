@@ -84,6 +84,7 @@ export async function recover(options: RecoverOptions): Promise<RecoverReport> {
   const { store, close } = await openStore(location, variables, { existing: true });
   try {
     const bucket = await readBucket(store);
+    if (bucket.catalog.root.checkpoint === undefined) throw nothingUploaded();
     const volume = await adoptVolume(dataDir, bucket.clusterId, systemRandom);
     const all = new Map([[catalogShard, bucket.catalog], ...bucket.shards]);
     for (const [name, shard] of all) {
@@ -97,6 +98,13 @@ export async function recover(options: RecoverOptions): Promise<RecoverReport> {
   } finally {
     await close();
   }
+}
+
+function nothingUploaded(): BrokerError {
+  return new BrokerError(
+    'DATA_LOSS',
+    'no checkpoint was uploaded to this object store yet, so there is nothing to recover; nothing was changed',
+  );
 }
 
 /** A journal whose first entries are the checkpoint. */

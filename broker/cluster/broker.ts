@@ -176,7 +176,11 @@ export class Broker {
         this.parts.shards.get(shard)?.tier.offloader.offloadNow(partitions),
       ),
     );
-    if (wait) await offloading;
+    if (wait) {
+      await offloading;
+      // Who waits for it wants it to survive the disk: a new broker finds segments by the checkpoint only.
+      await this.uploadCheckpoints();
+    }
     // A failure that nobody waits for is in the shard's figures and in the log.
     else void offloading.catch(() => {});
     return topic;
@@ -326,9 +330,14 @@ export class Broker {
     await Promise.all([...this.parts.shards.values()].map(({ tier }) => tier.offloader.tick()));
   }
 
+  /** Uploads the catalog's checkpoint if it has changed. Throws STORE_FAILED, SHARD_TAKEN_OVER. */
+  async uploadCatalog(): Promise<void> {
+    await this.parts.catalog.uploader.uploadIfChanged();
+  }
+
   /** Uploads checkpoints of what has changed, also of the catalog. Throws STORE_FAILED, SHARD_TAKEN_OVER. */
   async uploadCheckpoints(): Promise<void> {
-    await this.parts.catalog.uploader.uploadIfChanged();
+    await this.uploadCatalog();
     for (const { tier } of this.parts.shards.values()) await tier.uploader.uploadIfChanged();
   }
 

@@ -1,5 +1,5 @@
-// Credentials that a role gives for a while: a web identity (IAM roles for service accounts, or MinIO's STS) or the agent
-// of a container (EKS Pod Identity, ECS).
+// Credentials that a role gives for a while: a web identity (IAM roles for service accounts, or MinIO's STS) or the
+// agent of a container (EKS Pod Identity, ECS).
 //
 // Invariants:
 // - They are renewed before they expire, and what is still good is used while the renewal is under way or fails.

@@ -52,6 +52,17 @@ it('a broker from the bucket alone has the records, subscriptions and cursors of
   expect((await run<FsckReport>('fsck')).isClean).toBe(true);
 });
 
+it('what was offloaded and waited for is recovered, however soon the disk is lost', async () => {
+  const first = await startBroker('first', '3600000');
+  const client = connect({ server: first.server });
+  await publish(client, 'small', 30);
+  await client.topics.offload('small', { wait: true });
+  await client.close();
+  await first.kill('SIGKILL');
+  const report = await run<RecoverReport>('recover', '--data-dir', join(directory, 'second'));
+  expect(report.partitions).toMatchObject([{ endOffset: 30, lostRecords: 0 }]);
+});
+
 it('an old broker that still runs is fenced', async () => {
   const old = await startBroker('first');
   const client = connect({ server: old.server });
@@ -104,9 +115,9 @@ it('recover refuses a directory that is not empty, and a store that holds nothin
   expect(empty.stderr).toContain('DATA_LOSS');
 });
 
-function startBroker(name: string): Promise<BrokerProcess> {
+function startBroker(name: string, uploadIntervalMs = '100'): Promise<BrokerProcess> {
   const args = ['--generation-bytes', '4M', '--retention-interval-ms', '100', '--hot-bytes', '1'];
-  const upload = ['--checkpoint-upload-interval-ms', '100'];
+  const upload = ['--checkpoint-upload-interval-ms', uploadIntervalMs];
   return BrokerProcess.start({
     dataDir: join(directory, name),
     args: [...args, ...upload, ...where()],

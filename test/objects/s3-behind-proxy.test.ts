@@ -1,5 +1,5 @@
-// The S3 adapter on a real store behind a proxy that spoils single requests: what was written is looked up afterwards in
-// the store itself, so that "effect" is compared with what happened.
+// The S3 adapter on a real store behind a proxy that spoils single requests: what was written is looked up afterwards
+// in the store itself, so that "effect" is compared with what happened.
 import { randomBytes } from 'node:crypto';
 import type { ServerResponse } from 'node:http';
 import { Client } from 'minio';

@@ -1,5 +1,5 @@
-// What the store's thread adds to an adapter: nothing crosses but what was given, a dead thread is noticed and replaced,
-// and who gives up is rid of the call.
+// What the store's thread adds to an adapter: nothing crosses but what was given, a dead thread is noticed and
+// replaced, and who gives up is rid of the call.
 import { once } from 'node:events';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
