@@ -127,8 +127,10 @@ async function serve(ground: Ground, hooks: StartHooks) {
     manifestPageRows = limits.manifestPageRows,
     wrapStore = (store: ObjectStore) => store,
   } = hooks;
+  const stopping = new AbortController();
   const broker = await openBroker({
     ...ground,
+    stopping: stopping.signal,
     objects: { ...objects, store: wrapStore(objects.store) },
     disk,
     failPoint,
@@ -149,6 +151,7 @@ async function serve(ground: Ground, hooks: StartHooks) {
     grpcAddress,
     async close() {
       await grpc.close(settings.shutdownGraceMs);
+      stopping.abort(new Error('the broker stops'));
       await Promise.all([stopUpkeep(), broker.stopTiering()]);
       await broker.close();
       await objects.close();
@@ -158,6 +161,8 @@ async function serve(ground: Ground, hooks: StartHooks) {
 
 /** What the parts of one broker share. */
 interface Surroundings extends Ground {
+  /** What waits for the object store is given up. */
+  readonly stopping: AbortSignal;
   readonly objects: Omit<OpenedObjects, 'close'>;
   readonly disk: DiskGuard;
   readonly failPoint: FailPoint;
@@ -219,22 +224,25 @@ async function claimJournal(surroundings: Surroundings, shard: string) {
 }
 
 function catalogUpload(surroundings: Surroundings, epoch: number): CatalogUpload {
-  const { objects, failPoint } = surroundings;
+  const { objects, failPoint, stopping: signal } = surroundings;
   const { store } = objects;
   const clock = systemClock;
   const random = systemRandom;
+  const owner = { epoch, random, signal };
+  const tierStore = new TierStore({ store, shard: catalogShard, clock, random });
+  signal.addEventListener('abort', () => tierStore.stop(), { once: true });
   return {
-    store: new TierStore({ store, shard: catalogShard, clock, random }),
+    store: tierStore,
     epoch,
     clock,
     failPoint,
-    publish: (pointer) => publishCheckpoint(store, catalogShard, { epoch, random }, pointer),
+    publish: (pointer) => publishCheckpoint(store, catalogShard, owner, pointer),
   };
 }
 
 /** The tiers of all shards share one pool of reads and one cache. */
 function shardTiers(
-  { settings, objects, disk, metrics, failPoint, manifestPageRows }: Surroundings,
+  { settings, objects, disk, metrics, failPoint, manifestPageRows, stopping }: Surroundings,
   shardCount: number,
 ): (shard: string, epoch: number) => ShardTierOptions {
   const memory = {
@@ -260,8 +268,11 @@ function shardTiers(
     manifestPageRows,
     hotRoom: () => ({ budgetBytes: hotBytes() / shardCount, isDiskTight: disk.isTight }),
     storeRoomBytes: () => (objects.sharesVolume ? disk.storeRoomBytes : Infinity),
-    publishCheckpoint: (pointer) =>
-      publishCheckpoint(objects.store, shard, { epoch, random: systemRandom }, pointer),
+    takeStoreRoom: (bytes) => (objects.sharesVolume ? disk.takeStoreRoom(bytes) : () => {}),
+    publishCheckpoint: (pointer) => {
+      const owner = { epoch, random: systemRandom, signal: stopping };
+      return publishCheckpoint(objects.store, shard, owner, pointer);
+    },
   });
 }
 
@@ -276,7 +287,7 @@ function startUpkeep(
     repeat(diskIntervalMs, () => broker.refreshDisk()),
     repeat(settings.retentionIntervalMs, () => broker.retain()),
     repeat(offloadIntervalMs, () => broker.offload()),
-    repeat(settings.checkpointUploadIntervalMs, () => broker.uploadCheckpoints(), firstUploadMs),
+    repeat(settings.checkpointUploadIntervalMs, uploadCheckpoints, firstUploadMs),
     // Small, and what nobody wants to make again by hand.
     repeat(Math.min(catalogUploadMs, settings.checkpointUploadIntervalMs), () =>
       broker.uploadCatalog(),
@@ -287,6 +298,11 @@ function startUpkeep(
   return async () => {
     await Promise.all(stops.map((stop) => stop()));
   };
+
+  async function uploadCheckpoints(): Promise<void> {
+    await broker.uploadCheckpoints();
+    await broker.deleteOldCheckpoints();
+  }
 
   function repeat(
     intervalMs: number,

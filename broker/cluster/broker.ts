@@ -8,6 +8,7 @@ import {
   parsePublisherName,
   parseSubscriptionName,
   parseTopicName,
+  type SubscriptionName,
   type TopicName,
 } from '../catalog/names.ts';
 import type { Page, PageRequest } from '../catalog/page.ts';
@@ -241,11 +242,12 @@ export class Broker {
     const { patch: spec, revision, dryRun } = request;
     const topic = this.topicName(request.topic);
     const name = parseSubscriptionName(request.name);
-    await this.checkStart(request.topic, spec.start);
+    await this.checkStart(request.topic, name, spec.start);
     const plan = await this.parts.catalog.change((state) =>
       planApplySubscription(state, { topic, name, spec, revision, dryRun }, this.nowMs()),
     );
-    if (plan.events.length > 0) await this.directory.putSubscription(plan.subscription);
+    // Also when nothing changes: the request may repeat one that ended between catalog and shards.
+    if (!dryRun) await this.directory.putSubscription(plan.subscription);
     return plan;
   }
 
@@ -339,6 +341,12 @@ export class Broker {
   async uploadCheckpoints(): Promise<void> {
     await this.uploadCatalog();
     for (const { tier } of this.parts.shards.values()) await tier.uploader.uploadIfChanged();
+  }
+
+  /** Deletes checkpoints that newer ones have replaced. Throws STORE_FAILED. */
+  async deleteOldCheckpoints(): Promise<void> {
+    await this.parts.catalog.uploader.deleteOlder();
+    for (const { tier } of this.parts.shards.values()) await tier.uploader.deleteOlder();
   }
 
   /** Deletes objects that nothing refers to any more. Throws STORE_FAILED. */
@@ -447,12 +455,20 @@ export class Broker {
     return parsed;
   }
 
-  /** A start past the end, or in another epoch, is refused before anything is created. */
-  private async checkStart(topicName: string, start: StartPosition | undefined): Promise<void> {
-    if (start?.kind !== 'offset') return;
-    const { logs } = this.topic(topicName);
-    const [log] = logs;
-    if (log !== undefined && logs.length === 1) await resolvePosition(log, start);
+  /**
+   * A start past the end, in another epoch, or at a time that cannot be found while the object store is away, is
+   * refused before anything is created.
+   */
+  private async checkStart(
+    topicName: string,
+    name: SubscriptionName,
+    start: StartPosition | undefined,
+  ): Promise<void> {
+    if (start === undefined) return;
+    const { topic, logs } = this.topic(topicName);
+    if (this.state.subscription(topic.id, name) !== undefined) return;
+    if (start.kind === 'offset' && logs.length > 1) return;
+    await Promise.all(logs.map((log) => resolvePosition(log, start)));
   }
 
   private async buryDeleted(events: ReturnType<typeof planDeleteTopic>['events']): Promise<void> {

@@ -84,6 +84,8 @@ export async function claimRoot(
 export interface RootOwner {
   readonly epoch: number;
   readonly random: Random;
+  /** The caller has given up. */
+  readonly signal: AbortSignal;
   readonly callMs?: number | undefined;
 }
 
@@ -93,19 +95,20 @@ export interface RootOwner {
 export async function publishCheckpoint(
   store: ObjectStore,
   shard: string,
-  { epoch: ours, random, callMs = callMsDefault }: RootOwner,
+  { epoch: ours, random, signal, callMs = callMsDefault }: RootOwner,
   checkpoint: CheckpointPointer,
 ): Promise<void> {
   const key = rootKey(shard);
+  const deadline = (): AbortSignal => AbortSignal.any([signal, AbortSignal.timeout(callMs)]);
   for (let writes = 0; ; writes++) {
-    const present = await readRoot(store, key, AbortSignal.timeout(callMs));
+    const present = await readRoot(store, key, deadline());
     if (present === undefined) throw damaged(key, 'is missing');
     if (present.root.epoch !== ours) throw takenOver(shard, present.root, ours);
     if (present.root.checkpoint?.number === checkpoint.number && isOf(present.root, ours)) return;
     if (writes === writesMax) throw notClaimed(shard, undefined);
     const root = { ...present.root, nonce: random.hex(16), checkpoint };
     try {
-      if (await writeRoot(store, key, present.tag, root, AbortSignal.timeout(callMs))) return;
+      if (await writeRoot(store, key, present.tag, root, deadline())) return;
     } catch (thrown) {
       if (!(thrown instanceof BrokerError) || thrown.effect === 'none') throw thrown;
     }

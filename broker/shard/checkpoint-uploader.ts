@@ -40,6 +40,8 @@ export class CheckpointUploader {
   private lastNumber = 0;
   private running: Promise<void> | undefined;
   private uploadedVersion = -1;
+  /** The newest checkpoint that the root names, while older ones may be left in the store. */
+  private kept: Pick<CheckpointPointer, 'epoch' | 'number'> | undefined;
   /** When the newest uploaded checkpoint was begun; 0 before the first. */
   uploadedAtMs = 0;
 
@@ -52,11 +54,29 @@ export class CheckpointUploader {
     if (this.options.version() !== this.uploadedVersion) await this.upload();
   }
 
-  /** Uploads what there is from now on: behind an upload that is under way comes another. */
+  /**
+   * Uploads what there is from now on: behind an upload that is under way comes another. Older ones stay until
+   * `deleteOlder`: who waits for an upload does not wait for them.
+   */
   async upload(): Promise<void> {
     while (this.running !== undefined) await this.running.catch(() => {});
     this.running = this.uploadOne().finally(() => (this.running = undefined));
     await this.running;
+  }
+
+  /** Deletes what the root named before, and what was given up before that. Throws STORE_FAILED. */
+  async deleteOlder(): Promise<void> {
+    const { kept } = this;
+    if (kept === undefined) return;
+    const { store } = this.options;
+    const old: ObjectKey[] = [];
+    for await (const { key } of store.list(checkpointPrefix(store.shard))) {
+      const [, epoch, number] = /\/([0-9]+)-([0-9]+)-[0-9]+\.ckpt$/.exec(key) ?? [];
+      const age = kept.epoch - Number(epoch) || kept.number - Number(number);
+      if (age > 0) old.push(key);
+    }
+    for (const key of old) await store.delete(key);
+    if (this.kept === kept) this.kept = undefined;
   }
 
   private async uploadOne(): Promise<void> {
@@ -81,7 +101,7 @@ export class CheckpointUploader {
     await failPoint('checkpoint-after-swap');
     this.uploadedAtMs = atMs;
     this.uploadedVersion = began;
-    await this.deleteOlder({ epoch, number });
+    this.kept = { epoch, number };
   }
 
   private async put(
@@ -101,17 +121,5 @@ export class CheckpointUploader {
       const written = await store.get(key);
       if (written === undefined || crc32(written) !== crc) throw error;
     }
-  }
-
-  /** What the root named before, and what was given up. */
-  private async deleteOlder(kept: Pick<CheckpointPointer, 'epoch' | 'number'>): Promise<void> {
-    const { store } = this.options;
-    const keptPrefix = `${checkpointPrefix(store.shard)}${kept.epoch}-${kept.number}-`;
-    const old: ObjectKey[] = [];
-    for await (const { key } of store.list(checkpointPrefix(store.shard))) {
-      const epoch = Number(/\/([0-9]+)-[0-9]+-[0-9]+\.ckpt$/.exec(key)?.[1]);
-      if (epoch <= kept.epoch && !key.startsWith(keptPrefix)) old.push(key);
-    }
-    for (const key of old) await store.delete(key);
   }
 }

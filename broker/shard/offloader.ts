@@ -40,6 +40,7 @@ export interface OffloaderOptions {
   /** How many of the oldest generations have to go soon. */
   readonly urgentGenerations: () => number;
   readonly storeRoomBytes: () => number;
+  readonly takeStoreRoom: (bytes: number) => (() => void) | undefined;
   readonly sealAgeMs: number;
   readonly offloadAgeMs: number;
   readonly bytesPerSecond: number;
@@ -157,6 +158,7 @@ export class Offloader {
 
   async stop(): Promise<void> {
     this.isStopped = true;
+    this.rate.stop();
     await this.running;
   }
 
@@ -318,15 +320,20 @@ export class Offloader {
       );
     if (runs.length === 0 || isStuck()) return;
     const bytes = runs.reduce((sum, run) => sum + run.bytes, 0);
-    if (bytes > this.options.storeRoomBytes()) throw noStoreRoom(bytes);
     await this.rate.take(bytes, this.bytesPerSecond());
-    await writer.writeSegment(task.tenant, runs, async (segment) => {
-      await before;
-      // Behind a hole: the object is given up, and becomes garbage.
-      if (isStuck()) return;
-      await this.record(task, runs, segment);
-      for (const { partition } of runs) this.damaged.forget(partition);
-    });
+    const giveRoomBack = this.options.takeStoreRoom(bytes);
+    if (giveRoomBack === undefined) throw noStoreRoom(bytes);
+    try {
+      await writer.writeSegment(task.tenant, runs, async (segment) => {
+        await before;
+        // Behind a hole: the object is given up, and becomes garbage.
+        if (isStuck()) return;
+        await this.record(task, runs, segment);
+        for (const { partition } of runs) this.damaged.forget(partition);
+      });
+    } finally {
+      giveRoomBack();
+    }
   }
 
   /** Calm while little waits: what clients do shares the disk and the processors with it. */

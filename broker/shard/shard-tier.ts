@@ -33,6 +33,8 @@ export interface ShardTierOptions {
   hotRoom(): Pick<HotFacts, 'budgetBytes' | 'isDiskTight'>;
   /** What the store has room for; Infinity when it is not on the data volume. */
   storeRoomBytes(): number;
+  /** Takes that room for an object; answers how to give it back, or undefined when there is none. */
+  takeStoreRoom(bytes: number): (() => void) | undefined;
   /** Has the shard's root name the checkpoint. */
   publishCheckpoint(pointer: CheckpointPointer): Promise<void>;
 }
@@ -103,6 +105,7 @@ export class ShardTier {
       logOf: (id) => host.logOf(id),
       urgentGenerations: () => this.urgentGenerations(),
       storeRoomBytes: () => options.storeRoomBytes(),
+      takeStoreRoom: (bytes) => options.takeStoreRoom(bytes),
       sealAgeMs: options.sealAgeMs,
       offloadAgeMs: options.offloadAgeMs,
       bytesPerSecond: options.offloadBytesPerSecond,
@@ -137,7 +140,9 @@ export class ShardTier {
     this.swept.deleted += figures.deleted;
     this.swept.deletedBytes += figures.deletedBytes;
     this.swept.waiting = figures.waiting;
-    if (figures.deleted > 0) this.host.log.info('deleted objects', { ...figures });
+    const { deleted, deletedBytes, waiting, failure } = figures;
+    if (deleted > 0) this.host.log.info('deleted objects', { deleted, deletedBytes, waiting });
+    if (failure !== undefined) throw failure;
     return figures;
   }
 

@@ -8,6 +8,7 @@
 // - A manifest page that cannot be read stops the sweep: what it refers to is not known.
 // - The grace period only spares slow readers a repeat; safety does not rest on it.
 import type { Clock } from '../core/clock.ts';
+import { BrokerError } from '../core/errors.ts';
 import type { FailPoint } from '../core/fail-point.ts';
 import type { ObjectKey } from '../objects/object-store.ts';
 import type { ColdPartition, ManifestReader } from './manifest-reader.ts';
@@ -27,7 +28,12 @@ export interface SweepFigures {
   readonly deletedBytes: number;
   /** Unreferenced, and still within the grace period. */
   readonly waiting: number;
+  /** Why something could not be deleted; undefined when all could. */
+  readonly failure: BrokerError | undefined;
 }
+
+/** After so many refusals in a row the rest is left for the next sweep: the store lets nothing be deleted. */
+const refusalsMax = 16;
 
 export interface GarbageOptions {
   readonly store: TierStore;
@@ -65,7 +71,10 @@ export class Garbage {
     return { keys, pages, pending: writer.pending() };
   }
 
-  /** Deletes what was unreferenced before the mark for the whole grace period. Throws STORE_FAILED, DATA_LOSS. */
+  /**
+   * Deletes what was unreferenced before the mark for the whole grace period. A delete that fails is told in the
+   * figures, and keeps no other. Throws STORE_FAILED, DATA_LOSS.
+   */
   async sweep({ keys, pages, pending }: Mark, graceMs: number): Promise<SweepFigures> {
     const { store, writer, clock, failPoint } = this.options;
     for (const page of pages) for (const key of await page()) keys.add(key);
@@ -73,24 +82,45 @@ export class Garbage {
     const seenMs = new Map<ObjectKey, number>();
     let deleted = 0;
     let deletedBytes = 0;
+    let failure: BrokerError | undefined;
+    let refusals = 0;
     for await (const { key, bytes } of store.list(tenantsPrefix)) {
       const object = parseTierObjectKey(key);
       if (object === undefined || keys.has(key) || !this.isOurs(object, writer.epoch, pending)) {
         continue;
       }
       const since = this.seenMs.get(key) ?? nowMs;
-      if (nowMs - since < graceMs) {
+      if (nowMs - since < graceMs || refusals >= refusalsMax) {
         seenMs.set(key, since);
         continue;
       }
       await failPoint('garbage-before-delete');
-      await store.delete(key);
+      const refusal = await this.tryDelete(key);
       await failPoint('garbage-after-delete');
-      deleted++;
-      deletedBytes += bytes;
+      if (refusal === undefined) {
+        deleted++;
+        deletedBytes += bytes;
+        refusals = 0;
+        continue;
+      }
+      // One that is locked keeps nobody else; a store that does not answer is not asked for each.
+      failure ??= refusal;
+      refusals = refusal.effect === 'none' ? refusals + 1 : refusalsMax;
+      seenMs.set(key, since);
     }
     this.seenMs = seenMs;
-    return { deleted, deletedBytes, waiting: seenMs.size };
+    return { deleted, deletedBytes, waiting: seenMs.size, failure };
+  }
+
+  /** Why it could not be deleted. */
+  private async tryDelete(key: ObjectKey): Promise<BrokerError | undefined> {
+    try {
+      await this.options.store.delete(key);
+      return undefined;
+    } catch (error) {
+      if (error instanceof BrokerError && error.kind === 'unavailable') return error;
+      throw error;
+    }
   }
 
   private isOurs(object: TierObject, epoch: number, pending: Mark['pending']): boolean {

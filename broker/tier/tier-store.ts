@@ -38,7 +38,7 @@ export class TierStore {
   private readonly random: Random;
   private readonly callMs: number;
   private readonly calls = new Set<AbortController>();
-  private isStopped = false;
+  private readonly stopped = new AbortController();
 
   constructor(options: TierStoreOptions) {
     this.store = options.store;
@@ -76,7 +76,8 @@ export class TierStore {
   }
 
   list(prefix: string): AsyncIterable<ListedObject> {
-    return this.store.list(prefix, AbortSignal.timeout(limits.storeListMs));
+    const deadline = AbortSignal.timeout(limits.storeListMs);
+    return this.store.list(prefix, AbortSignal.any([deadline, this.stopped.signal]));
   }
 
   delete(key: ObjectKey): Promise<DeleteOutcome> {
@@ -98,15 +99,16 @@ export class TierStore {
 
   /** Gives up every call that is under way; later ones fail at once. */
   stop(): void {
-    this.isStopped = true;
-    for (const controller of this.calls) controller.abort(new Error('the broker stops'));
+    const reason = new Error('the broker stops');
+    this.stopped.abort(reason);
+    for (const controller of this.calls) controller.abort(reason);
   }
 
   private async within<T>(bytes: number, call: (signal: AbortSignal) => Promise<T>): Promise<T> {
     const controller = new AbortController();
     const ms = this.callMs + Math.ceil((bytes * 1000) / bytesPerSecondMin);
     this.calls.add(controller);
-    if (this.isStopped) this.stop();
+    if (this.stopped.signal.aborted) this.stop();
     const timer = this.clock.after(ms, () =>
       controller.abort(new DOMException(`no answer within ${ms} ms`, 'TimeoutError')),
     );

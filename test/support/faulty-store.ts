@@ -1,5 +1,6 @@
 // Any object store, with faults that a test switches on and off.
 import { BrokerError } from '../../broker/core/errors.ts';
+import { withSignal } from '../../broker/objects/deadline.ts';
 import type {
   GetRangeOutcome,
   ObjectKey,
@@ -19,13 +20,21 @@ export type StoreFault =
   | 'put answers lost'
   /** Ranges come with a flipped bit, once each. */
   | 'wrong bytes once'
+  /** Ranges come with a flipped bit, always. */
+  | 'wrong bytes'
   /** Ranges are shorter than asked for. */
-  | 'truncated';
+  | 'truncated'
+  | 'lists fail'
+  | 'deletes fail';
 
 export class FaultyStore implements ObjectStore {
   fault: StoreFault = 'none';
+  /** Which objects the fault hits; a list counts by its prefix. */
+  hits: (key: string) => boolean = () => true;
   /** Calls that reached the store, by verb. */
   readonly calls = new Map<string, number>();
+  /** Calls that wait for their deadline. */
+  hanging = 0;
   private readonly inner: ObjectStore;
   private readonly spoiled = new Set<string>();
 
@@ -34,7 +43,7 @@ export class FaultyStore implements ObjectStore {
   }
 
   async get(key: ObjectKey, signal: AbortSignal) {
-    await this.pass('get', signal);
+    await this.pass('get', key, signal);
     return this.inner.get(key, signal);
   }
 
@@ -44,14 +53,17 @@ export class FaultyStore implements ObjectStore {
     length: number,
     signal: AbortSignal,
   ): Promise<GetRangeOutcome> {
-    await this.pass('getRange', signal);
+    await this.pass('getRange', key, signal);
     const got = await this.inner.getRange(key, start, length, signal);
     if (got.outcome === 'missing') return got;
-    if (this.fault === 'truncated') {
+    const fault = this.faultOf(key);
+    if (fault === 'truncated') {
       return { outcome: 'found', bytes: got.bytes.subarray(0, got.bytes.length >> 1) };
     }
     const place = `${key}:${start}`;
-    if (this.fault !== 'wrong bytes once' || this.spoiled.has(place)) return got;
+    const isSpoiled =
+      fault === 'wrong bytes' || (fault === 'wrong bytes once' && !this.spoiled.has(place));
+    if (!isSpoiled) return got;
     this.spoiled.add(place);
     const at = got.bytes.length >> 1;
     got.bytes[at] = (got.bytes[at] ?? 0) ^ 0x10;
@@ -59,36 +71,44 @@ export class FaultyStore implements ObjectStore {
   }
 
   async putIfAbsent(key: ObjectKey, bytes: Uint8Array, signal: AbortSignal): Promise<PutOutcome> {
-    await this.pass('put', signal);
-    if (this.fault === 'read-only') throw refused('AccessDenied', 'none');
+    await this.pass('put', key, signal);
+    const fault = this.faultOf(key);
+    if (fault === 'read-only') throw refused('AccessDenied', 'none');
     const written = await this.inner.putIfAbsent(key, bytes, signal);
-    if (this.fault === 'put answers lost') throw refused('no_answer', 'unknown');
+    if (fault === 'put answers lost') throw refused('no_answer', 'unknown');
     return written;
   }
 
   async compareAndSwap(...args: Parameters<ObjectStore['compareAndSwap']>) {
-    await this.pass('swap', args[3]);
-    if (this.fault === 'read-only') throw refused('AccessDenied', 'none');
+    const [key, , , signal] = args;
+    await this.pass('swap', key, signal);
+    if (this.faultOf(key) === 'read-only') throw refused('AccessDenied', 'none');
     return this.inner.compareAndSwap(...args);
   }
 
   async *list(prefix: string, signal: AbortSignal) {
-    await this.pass('list', signal);
+    await this.pass('list', prefix, signal);
+    if (this.faultOf(prefix) === 'lists fail') throw refused('InternalError', 'none');
     yield* this.inner.list(prefix, signal);
   }
 
   async delete(key: ObjectKey, signal: AbortSignal) {
-    await this.pass('delete', signal);
+    await this.pass('delete', key, signal);
+    if (this.faultOf(key) === 'deletes fail') throw refused('AccessDenied', 'none');
     return this.inner.delete(key, signal);
   }
 
-  private async pass(verb: string, signal: AbortSignal): Promise<void> {
+  private faultOf(key: string): StoreFault {
+    return this.hits(key) ? this.fault : 'none';
+  }
+
+  private async pass(verb: string, key: string, signal: AbortSignal): Promise<void> {
     this.calls.set(verb, (this.calls.get(verb) ?? 0) + 1);
-    if (this.fault === 'away') throw refused('ECONNREFUSED', 'none');
-    if (this.fault !== 'hangs') return;
-    await new Promise<never>((_resolve, reject) => {
-      signal.addEventListener('abort', () => reject(refused('timeout', 'unknown')), { once: true });
-    });
+    const fault = this.faultOf(key);
+    if (fault === 'away') throw refused('ECONNREFUSED', 'none');
+    if (fault !== 'hangs') return;
+    this.hanging++;
+    await withSignal(signal, `${verb} ${key}`, 'unknown', () => new Promise<never>(() => {}));
   }
 }
 
