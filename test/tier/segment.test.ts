@@ -2,76 +2,35 @@
 import fc from 'fast-check';
 import { crc32 } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
-import {
-  encodeStoredHeader,
-  storedHeaderBytes,
-  type StoredHeader,
-} from '../../broker/batch/stored-header.ts';
+import { storedHeaderBytes } from '../../broker/batch/stored-header.ts';
 import { partitionId, tenantId, type PartitionId } from '../../broker/core/ids.ts';
 import { ColdBlock } from '../../broker/tier/cold-block.ts';
 import { SegmentBuilder } from '../../broker/tier/segment-builder.ts';
 import { checkSegment } from '../../broker/tier/segment-check.ts';
 import {
   blockRowOf,
+  blockRowOfTime,
   decodeBlockRow,
   decodeSegmentFooter,
+  encodeSegmentFooter,
   segmentBlockBytes,
   segmentFooterBytes,
   segmentIndexRowBytes,
+  type SegmentFooter,
 } from '../../broker/tier/segment-format.ts';
+import {
+  buildSegment,
+  segmentIdentity,
+  storedBatches,
+  type Stored,
+} from '../support/stored-batches.ts';
 
-interface Stored {
-  readonly header: StoredHeader;
-  readonly bytes: Buffer;
-}
+const object = { kind: 'segment' as const, ...segmentIdentity };
 
-const identity = { shard: '0', tenant: tenantId(7), epoch: 3, number: 9, createdAtMs: 1 };
-const object = { kind: 'segment' as const, tenant: tenantId(7), shard: '0', epoch: 3, number: 9 };
-
-function batches(partition: number, firstOffset: number, sizes: readonly number[]): Stored[] {
-  let offset = firstOffset;
-  return sizes.map((size, i) => {
-    const body = Buffer.alloc(size, (partition * 31 + i) % 251);
-    const header: StoredHeader = {
-      flags: 0,
-      bodyBytes: size,
-      bodyCrc: crc32(body),
-      partitionId: partition,
-      epoch: 2,
-      baseOffset: offset,
-      recordCount: 1 + (i % 3),
-      publisherId: 1,
-      publisherEpoch: 1,
-      sequence: i + 1,
-      appendTimeMs: 1_000 + i,
-      deliverAtMs: 0,
-    };
-    offset += header.recordCount;
-    const bytes = Buffer.alloc(storedHeaderBytes + size);
-    encodeStoredHeader(header, bytes, 0);
-    body.copy(bytes, storedHeaderBytes);
-    return { header, bytes };
-  });
-}
-
-/** Batches of several partitions, in turns, as the journal has them. */
-function build(parts: ReadonlyMap<number, readonly Stored[]>) {
-  const builder = new SegmentBuilder(
-    identity,
-    [...parts].map(([partition, stored]) => ({
-      partition: partitionId(partition),
-      bytes: stored.reduce((sum, { bytes }) => sum + bytes.length, 0),
-    })),
-  );
-  const queues = [...parts.values()].map((stored) => [...stored]);
-  while (queues.some((queue) => queue.length > 0)) {
-    for (const queue of queues) {
-      const next = queue.shift();
-      if (next !== undefined) builder.add(next.header, next.bytes);
-    }
-  }
-  return builder.finish();
-}
+/** Which of so many partitions comes next, as the journal happened to be written. */
+const turns = fc.infiniteStream(fc.nat()).map((stream) => {
+  return (count: number): number => stream.next().value % count;
+});
 
 const sizes = fc.array(fc.oneof(fc.nat(2_000), fc.nat(400_000)), { minLength: 1, maxLength: 12 });
 const parts = fc
@@ -81,15 +40,15 @@ const parts = fc
       .tuple(...ids.map(() => fc.tuple(fc.nat(1_000_000), sizes)))
       .map(
         (all) =>
-          new Map(ids.map((id, i) => [id, batches(id, all[i]?.[0] ?? 0, all[i]?.[1] ?? [])])),
+          new Map(ids.map((id, i) => [id, storedBatches(id, all[i]?.[0] ?? 0, all[i]?.[1] ?? [])])),
       ),
   );
 
 describe('a segment object', () => {
   it('gives back every batch, by partition and offset, whatever order they came in', () => {
     fc.assert(
-      fc.property(parts, (all) => {
-        const { bytes, rows } = build(all);
+      fc.property(parts, turns, (all, next) => {
+        const { bytes, rows } = buildSegment(all, next);
         for (const [partition, stored] of all) {
           const row = rows.get(partition as PartitionId);
           if (row === undefined) throw new Error('a row per partition');
@@ -115,7 +74,7 @@ describe('a segment object', () => {
   it('has blocks of at most the limit, or of one larger batch', () => {
     fc.assert(
       fc.property(parts, (all) => {
-        const { bytes } = build(all);
+        const { bytes } = buildSegment(all);
         const footer = decodeSegmentFooter(bytes.subarray(-segmentFooterBytes));
         const index = bytes.subarray(footer?.indexAt ?? 0, -segmentFooterBytes);
         for (let i = 0; i * segmentIndexRowBytes < index.length; i++) {
@@ -128,7 +87,9 @@ describe('a segment object', () => {
   });
 
   it('is covered by its checks, byte for byte', () => {
-    const { bytes, checks } = build(new Map([[3, batches(3, 0, [10, 20_000, 1_500_000, 7])]]));
+    const { bytes, checks } = buildSegment(
+      new Map([[3, storedBatches(3, 0, [10, 20_000, 1_500_000, 7])]]),
+    );
     let next = 0;
     for (const { position, length, crc } of checks) {
       expect(position).toBe(next);
@@ -139,10 +100,10 @@ describe('a segment object', () => {
   });
 
   it('with any flipped bit is found out', async () => {
-    const { bytes } = build(
+    const { bytes } = buildSegment(
       new Map([
-        [3, batches(3, 5, [10, 900, 33])],
-        [4, batches(4, 0, [70])],
+        [3, storedBatches(3, 5, [10, 900, 33])],
+        [4, storedBatches(4, 0, [70])],
       ]),
     );
     const check = (candidate: Buffer) =>
@@ -162,7 +123,7 @@ describe('a segment object', () => {
   });
 
   it('under another name is found out', async () => {
-    const { bytes } = build(new Map([[3, batches(3, 0, [10])]]));
+    const { bytes } = buildSegment(new Map([[3, storedBatches(3, 0, [10])]]));
     const read = (at: number, length: number) => Promise.resolve(bytes.subarray(at, at + length));
     for (const other of [{ tenant: tenantId(8) }, { shard: '1' }, { epoch: 4 }, { number: 10 }]) {
       const { faults } = await checkSegment({ ...object, ...other }, bytes.length, read, false);
@@ -171,33 +132,110 @@ describe('a segment object', () => {
   });
 
   it('refuses more, fewer or other batches than were announced', () => {
-    const [first, second] = batches(3, 0, [10, 10]) as [Stored, Stored];
+    const [first, second] = storedBatches(3, 0, [10, 10]) as [Stored, Stored];
     const announced = [{ partition: partitionId(3), bytes: first.bytes.length }];
-    const full = new SegmentBuilder(identity, announced);
+    const full = new SegmentBuilder(segmentIdentity, announced);
     full.add(first.header, first.bytes);
     expect(() => full.add(second.header, second.bytes)).toThrow(/announced/);
-    expect(() => new SegmentBuilder(identity, announced).finish()).toThrow(/announced/);
-    const [foreign] = batches(4, 0, [10]) as [Stored];
-    const other = new SegmentBuilder(identity, announced);
+    expect(() => new SegmentBuilder(segmentIdentity, announced).finish()).toThrow(/announced/);
+    const [foreign] = storedBatches(4, 0, [10]) as [Stored];
+    const other = new SegmentBuilder(segmentIdentity, announced);
     expect(() => other.add(foreign.header, foreign.bytes)).toThrow(/announced/);
   });
 });
 
-describe('a damaged block', () => {
-  it('loses the batch that is damaged, and its neighbours are read', () => {
-    const stored = batches(3, 0, [100, 100, 100]);
-    const { bytes, rows } = build(new Map([[3, stored]]));
-    const row = rows.get(partitionId(3));
-    const block = decodeBlockRow(bytes.subarray(row?.indexAt, -segmentFooterBytes), 0);
-    const damaged = Buffer.from(bytes.subarray(0, block.length));
-    const middle = (stored[0]?.bytes.length ?? 0) + storedHeaderBytes + 50;
-    damaged[middle] = (damaged[middle] ?? 0) ^ 4;
-    const cold = new ColdBlock(block, damaged);
-    expect(cold.isIntact).toBe(false);
-    const [first, second, third] = stored.map(({ header }) => header.baseOffset);
-    expect(cold.batch(first ?? 0)).toBeDefined();
-    expect(cold.batch(second ?? 0)).toBeUndefined();
-    expect(cold.goodAfter(second ?? 0)).toBe(third);
-    expect(cold.batch(third ?? 0)).toBeDefined();
+describe('who reads a segment', () => {
+  it('notices bytes that are wrong anywhere, and is handed out none of them', () => {
+    const small = new Map([
+      [3, storedBatches(3, 5, [0, 900, 33, 400])],
+      [4, storedBatches(4, 0, [70, 1])],
+    ]);
+    const { bytes, rows } = buildSegment(small);
+    const anywhere = fc.record({
+      at: fc.nat(bytes.length - 1),
+      xor: fc.integer({ min: 1, max: 255 }),
+    });
+    fc.assert(
+      fc.property(fc.array(anywhere, { minLength: 1, maxLength: 3 }), (changes) => {
+        const wrong = Buffer.from(bytes);
+        for (const { at, xor } of changes) wrong[at] = (wrong[at] ?? 0) ^ xor;
+        fc.pre(!wrong.equals(bytes));
+        let isNoticed = decodeSegmentFooter(wrong.subarray(-segmentFooterBytes)) === undefined;
+        for (const [partition, row] of rows) {
+          const section = wrong.subarray(row.indexAt, row.indexAt + row.indexBytes);
+          if (crc32(section) !== row.indexCrc) {
+            isNoticed = true;
+            continue;
+          }
+          const block = decodeBlockRow(section, 0);
+          const cold = new ColdBlock(
+            block,
+            wrong.subarray(block.position, block.position + block.length),
+          );
+          isNoticed ||= !cold.isIntact;
+          for (const { header, bytes: whole } of small.get(partition) ?? []) {
+            const found = cold.batch(header.baseOffset);
+            if (found === undefined) continue;
+            expect(found.header).toEqual(header);
+            const end = found.bodyAt + header.bodyBytes;
+            const body = whole.subarray(storedHeaderBytes);
+            expect(found.bytes.subarray(found.bodyAt, end).equals(body)).toBe(true);
+          }
+        }
+        expect(isNoticed).toBe(true);
+      }),
+      { numRuns: 2_000 },
+    );
+  });
+
+  it('finds the block of an offset and of a time as a search through all of them would', () => {
+    fc.assert(
+      fc.property(sizes, fc.nat(40), (bodies, probe) => {
+        const { bytes, rows } = buildSegment(new Map([[3, storedBatches(3, 7, bodies)]]));
+        const row = rows.get(partitionId(3));
+        const section = bytes.subarray(row?.indexAt ?? 0, -segmentFooterBytes);
+        const blocks = Array.from({ length: section.length / segmentIndexRowBytes }, (_, i) =>
+          decodeBlockRow(section, i),
+        );
+        const found = (index: number) => (index < 0 ? blocks.length : index);
+        expect(blockRowOf(section, probe)).toBe(
+          found(blocks.findIndex(({ lastOffset }) => lastOffset >= probe)),
+        );
+        expect(blockRowOfTime(section, 995 + probe)).toBe(
+          found(blocks.findIndex(({ lastTimeMs }) => lastTimeMs >= 995 + probe)),
+        );
+      }),
+      { numRuns: 60 },
+    );
+  });
+});
+
+describe('a footer', () => {
+  const footers: fc.Arbitrary<SegmentFooter> = fc.record({
+    shard: fc.stringMatching(/^[a-z0-9-]{1,32}$/),
+    tenant: fc.nat(2 ** 32 - 1).map(tenantId),
+    epoch: fc.nat(2 ** 32 - 1),
+    number: fc.nat(2 ** 32 - 1),
+    partitions: fc.nat(2 ** 32 - 1),
+    blocks: fc.nat(2 ** 32 - 1),
+    indexAt: fc.nat(2 ** 32 - 1),
+    indexBytes: fc.nat(2 ** 32 - 1),
+    indexCrc: fc.nat(2 ** 32 - 1),
+    batches: fc.nat(2 ** 32 - 1),
+    createdAtMs: fc.nat(Number.MAX_SAFE_INTEGER),
+  });
+
+  it('reads back, and with any flipped bit or another length is none', () => {
+    fc.assert(
+      fc.property(footers, fc.nat(segmentFooterBytes * 8 - 1), (footer, bit) => {
+        const bytes = encodeSegmentFooter(footer);
+        expect(decodeSegmentFooter(bytes)).toEqual(footer);
+        expect(decodeSegmentFooter(bytes.subarray(1))).toBeUndefined();
+        expect(decodeSegmentFooter(Buffer.concat([bytes, Buffer.alloc(1)]))).toBeUndefined();
+        bytes[bit >> 3] = (bytes[bit >> 3] ?? 0) ^ (1 << (bit & 7));
+        expect(decodeSegmentFooter(bytes)).toBeUndefined();
+      }),
+      { numRuns: 500 },
+    );
   });
 });
