@@ -23,6 +23,8 @@ export class DiskGuard {
   private reserve = 0;
   private free = Infinity;
   private total = 0;
+  /** Bytes of objects that are being written to this volume. */
+  private storePending = 0;
   private offloadFailure = '';
 
   constructor(look: () => Promise<VolumeFigures>) {
@@ -39,7 +41,7 @@ export class DiskGuard {
     this.reserve = publishReserveBytes(totalBytes);
     this.free = freeBytes;
     this.total = totalBytes;
-    this.room = freeBytes - this.reserve - pendingBytes;
+    this.room = freeBytes - this.reserve - pendingBytes - this.storePending;
   }
 
   get freeBytes(): number {
@@ -57,7 +59,20 @@ export class DiskGuard {
 
   /** What an object store on the same volume may take: part of the reserve, so that the journal can be freed. */
   get storeRoomBytes(): number {
-    return Math.max(0, this.free - this.reserve / 2);
+    return Math.max(0, this.room + this.reserve / 2);
+  }
+
+  /**
+   * Takes room for an object that is written to this volume. Answers how to say that it is written (or given up), or
+   * undefined when there is no room: then nothing may be written, or the journal's next commit fails.
+   */
+  takeStoreRoom(bytes: number): (() => void) | undefined {
+    if (bytes > this.storeRoomBytes) return undefined;
+    this.room -= bytes;
+    this.storePending += bytes;
+    return () => {
+      this.storePending -= bytes;
+    };
   }
 
   get isFull(): boolean {

@@ -19,6 +19,7 @@ export function idleTier(): ShardTierOptions {
     manifestPageRows: 256,
     hotRoom: () => ({ budgetBytes: Infinity, isDiskTight: false }),
     storeRoomBytes: () => Infinity,
+    takeStoreRoom: () => () => {},
     publishCheckpoint: () => Promise.resolve(),
   };
 }
