@@ -73,6 +73,8 @@ export class ReadSession {
   /** Calls the loop back when there may be more to do. */
   private wake: (() => void) | undefined;
   private firstPlace = 0;
+  /** Partitions whose cold records cannot be read now. */
+  private failing = 0;
 
   constructor(call: ServerWritableStream<Buffer, Buffer>, plan: ReadPlan, clock: Clock) {
     this.call = call;
@@ -153,6 +155,7 @@ export class ReadSession {
       void this.load(place);
       return undefined;
     }
+    this.noteReadable(place);
     const bytes = batches.reduce((sum, batch) => sum + batch.header.bodyBytes + 64, 64);
     const writer = new WireWriter(bytes);
     for (const batch of batches) {
@@ -168,15 +171,13 @@ export class ReadSession {
     place.isWaiting = true;
     try {
       await place.log.load(place.next);
-      if (place.failures > 0) this.writeNotice(NoticeKind.UNBLOCKED, []);
-      place.failures = 0;
     } catch (thrown) {
       const error = toBrokerError(thrown);
       if (error.kind !== 'unavailable') {
         this.close(error);
         return;
       }
-      if (place.failures === 0) {
+      if (place.failures === 0 && this.failing++ === 0) {
         this.writeNotice(NoticeKind.BLOCKED, [BlockReason.COLD_READ_FAILING]);
       }
       const waitMs = Math.min(retryMs.max, retryMs.min * 2 ** place.failures++);
@@ -184,6 +185,12 @@ export class ReadSession {
     }
     place.isWaiting = false;
     this.wake?.();
+  }
+
+  private noteReadable(place: ReadPlace): void {
+    if (place.failures === 0) return;
+    place.failures = 0;
+    if (--this.failing === 0) this.writeNotice(NoticeKind.UNBLOCKED, []);
   }
 
   private writeNotice(kind: NoticeKind, blockReasons: BlockReason[], retryAfterMs = 0): void {

@@ -88,8 +88,10 @@ export class QueueDispatcher implements Dispatcher {
   }
 
   consumersChanged(consumers: readonly Consumer[]): void {
+    const reasons = this.lastingReasons();
+    const newcomers = consumers.filter((consumer) => !this.consumers.includes(consumer));
+    if (reasons.length > 0) for (const consumer of newcomers) consumer.blocked(reasons);
     this.consumers = consumers;
-    if (this.paused) for (const consumer of consumers) consumer.blocked(['paused']);
     this.pump();
   }
 
@@ -117,7 +119,7 @@ export class QueueDispatcher implements Dispatcher {
   async seek(offset: number): Promise<void> {
     const { fence, lost } = this.state.seek(offset);
     const { subscriptionId, partitionId, journal } = this.context;
-    this.trouble.clear();
+    if (this.trouble.clear()) this.tellBlocked();
     this.tellLost(lost);
     await journal.write({ kind: 'seek', subscriptionId, partitionId, offset, fence });
     this.pump();
@@ -126,7 +128,7 @@ export class QueueDispatcher implements Dispatcher {
   setPaused(paused: boolean): void {
     if (paused === this.paused) return;
     this.paused = paused;
-    for (const consumer of this.consumers) consumer.blocked(paused ? ['paused'] : []);
+    this.tellBlocked();
     this.pump();
   }
 
@@ -218,7 +220,7 @@ export class QueueDispatcher implements Dispatcher {
     try {
       const run = this.source.take(first, last);
       if (run === undefined) this.loadThenPump(first);
-      else if (this.trouble.clear()) this.tellBlocked([]);
+      else if (this.trouble.clear()) this.tellBlocked();
       return run;
     } catch (error) {
       this.stopOn(error);
@@ -246,12 +248,20 @@ export class QueueDispatcher implements Dispatcher {
   }
 
   private stopOn(error: unknown): void {
-    const reason = this.trouble.note(error);
-    if (reason !== undefined) this.tellBlocked([reason]);
+    if (this.trouble.note(error)) this.tellBlocked();
   }
 
-  private tellBlocked(reasons: readonly BlockedReason[]): void {
+  private tellBlocked(): void {
+    const reasons = this.lastingReasons();
     for (const consumer of this.consumers) consumer.blocked(reasons);
+  }
+
+  /** What consumers are told, also those that come later. */
+  private lastingReasons(): BlockedReason[] {
+    const reasons: BlockedReason[] = [];
+    if (this.trouble.reason !== undefined) reasons.push(this.trouble.reason);
+    if (this.paused) reasons.push('paused');
+    return reasons;
   }
 
   /** Retention has removed records that were not acked. */
@@ -306,9 +316,7 @@ export class QueueDispatcher implements Dispatcher {
   }
 
   private blockedReasons(nowMs: number, undelivered: number): readonly BlockedReason[] {
-    const reasons: BlockedReason[] = [];
-    if (this.trouble.reason !== undefined) reasons.push(this.trouble.reason);
-    if (this.paused) reasons.push('paused');
+    const reasons = this.lastingReasons();
     if (undelivered === 0) return reasons;
     if (this.consumers.length === 0) reasons.push('no_consumers');
     else if (!this.consumers.some((consumer) => consumer.creditRecords() > 0)) {

@@ -38,8 +38,8 @@ export class ReadTrouble {
     return this.error.kind === 'corrupt' ? 'data_loss' : 'cold_read_failing';
   }
 
-  /** A read failed. Answers the reason to tell, or undefined when it was told before. Throws what is a bug. */
-  note(thrown: unknown): BlockedReason | undefined {
+  /** A read failed. Answers whether the reason is another one than before. Throws what is a bug. */
+  note(thrown: unknown): boolean {
     if (!(thrown instanceof BrokerError)) throw thrown;
     const before = this.reason;
     this.error = thrown;
@@ -52,7 +52,7 @@ export class ReadTrouble {
       this.timer = undefined;
       this.retry();
     });
-    if (this.reason === before) return undefined;
+    if (this.reason === before) return false;
     const cause = thrown.message;
     log.error('subscription cannot read', {
       subscriptionId,
@@ -60,7 +60,7 @@ export class ReadTrouble {
       reason: this.reason,
       cause,
     });
-    return this.reason;
+    return true;
   }
 
   /** Reading is fine, or starts elsewhere. True when it was not. */

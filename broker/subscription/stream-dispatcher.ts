@@ -49,7 +49,7 @@ export class StreamDispatcher implements Dispatcher {
   activate(consumer: Consumer | undefined): void {
     this.active = consumer;
     this.state.activate(consumer?.number);
-    if (this.paused) consumer?.blocked(['paused']);
+    if (this.lastingReasons().length > 0) this.tellBlocked();
     this.pump();
   }
 
@@ -112,7 +112,7 @@ export class StreamDispatcher implements Dispatcher {
 
   async seek(offset: number): Promise<void> {
     const { subscriptionId, partitionId, journal } = this.context;
-    this.trouble.clear();
+    if (this.trouble.clear()) this.tellBlocked();
     this.state.seek(offset);
     await journal.write({ kind: 'seek', subscriptionId, partitionId, offset, fence: 0 });
     this.pump();
@@ -121,7 +121,7 @@ export class StreamDispatcher implements Dispatcher {
   setPaused(paused: boolean): void {
     if (paused === this.paused) return;
     this.paused = paused;
-    this.active?.blocked(paused ? ['paused'] : []);
+    this.tellBlocked();
     this.pump();
   }
 
@@ -165,7 +165,7 @@ export class StreamDispatcher implements Dispatcher {
     try {
       const run = this.source.take(first, last);
       if (run === undefined) this.loadThenPump(first);
-      else if (this.trouble.clear()) this.tellBlocked([]);
+      else if (this.trouble.clear()) this.tellBlocked();
       return run;
     } catch (error) {
       this.stopOn(error);
@@ -193,12 +193,19 @@ export class StreamDispatcher implements Dispatcher {
   }
 
   private stopOn(error: unknown): void {
-    const reason = this.trouble.note(error);
-    if (reason !== undefined) this.tellBlocked([reason]);
+    if (this.trouble.note(error)) this.tellBlocked();
   }
 
-  private tellBlocked(reasons: readonly BlockedReason[]): void {
-    this.active?.blocked(reasons);
+  private tellBlocked(): void {
+    this.active?.blocked(this.lastingReasons());
+  }
+
+  /** What the consumer is told, also one that becomes active later. */
+  private lastingReasons(): BlockedReason[] {
+    const reasons: BlockedReason[] = [];
+    if (this.trouble.reason !== undefined) reasons.push(this.trouble.reason);
+    if (this.paused) reasons.push('paused');
+    return reasons;
   }
 
   private skipExpired(): void {
@@ -216,9 +223,7 @@ export class StreamDispatcher implements Dispatcher {
   }
 
   private blockedReasons(ready: number): readonly BlockedReason[] {
-    const reasons: BlockedReason[] = [];
-    if (this.trouble.reason !== undefined) reasons.push(this.trouble.reason);
-    if (this.paused) reasons.push('paused');
+    const reasons = this.lastingReasons();
     if (ready === 0) return reasons;
     if (this.active === undefined) reasons.push('no_consumers');
     else if (this.active.creditRecords() === 0) reasons.push('no_credit');

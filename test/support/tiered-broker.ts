@@ -89,8 +89,8 @@ export class TieredBroker implements AsyncDisposable {
       // A file leaves the disk when a checkpoint in a later one has made replay independent of it.
       await this.publish('filler', 1);
       await this.client.topics.offload('filler', { wait: true });
-      const { hotStartOffset, endOffset } = await this.partition(topic);
-      return hotStartOffset === endOffset;
+      const { partitions } = await this.client.topics.get(topic);
+      return partitions.every(({ hotStartOffset, endOffset }) => hotStartOffset === endOffset);
     };
     await expect.poll(isCold, { timeout: 5_000 }).toBe(true);
   }
