@@ -188,7 +188,7 @@ export class PartitionLog {
     return this.clip(await this.reader.segmentAtTime(timeMs));
   }
 
-  /** First offset of the newest batches and segments that together have at most so many stored bytes. */
+  /** First offset of the newest so many stored bytes: whole batches inside, or the whole segment where they begin. */
   async keptFromBytes(bytes: number): Promise<Offset> {
     return this.clip(await this.reader.offsetAtTailBytes(bytes));
   }

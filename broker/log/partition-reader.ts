@@ -100,12 +100,15 @@ export class PartitionReader {
     return (await this.cold.manifests.rowOfTime(this, timeMs))?.firstOffset ?? hot;
   }
 
-  /** First offset of the newest batches, or segments, that together have at most so many bytes. */
+  /**
+   * First offset of the newest batches that together have at most so many bytes. Where only the store has them it is
+   * that of the segment in which they begin, so never a later one.
+   */
   async offsetAtTailBytes(bytes: number): Promise<Offset | undefined> {
     const { index } = this.journal;
-    const onlyHot = index.bytesFrom(this.id, this.manifest.endOffset);
     const hot = index.findTailOfBytes(this.id, bytes)?.firstOffset;
-    if (onlyHot >= bytes || this.manifest.isEmpty) return hot;
+    if (!this.isColdBefore(hot)) return hot;
+    const onlyHot = index.bytesFrom(this.id, this.manifest.endOffset);
     return (await this.cold.manifests.tailOfBytes(this, bytes - onlyHot)) ?? hot;
   }
 

@@ -51,7 +51,7 @@ export class ManifestReader {
     return this.rowAt(partition, place, (rows) => rows.indexOfTime(timeMs));
   }
 
-  /** First offset of the oldest segments that together have at most so many bytes; undefined when not one fits. */
+  /** First offset of the segment in which the newest so many bytes begin; undefined when that is behind them all. */
   async tailOfBytes(partition: ColdPartition, bytes: number): Promise<Offset | undefined> {
     const { manifest } = partition;
     const place = manifest.findTailOfBytes(bytes);
@@ -63,11 +63,11 @@ export class ManifestReader {
     }
     const rows = await this.page(partition, place.page);
     let first: Offset | undefined;
-    for (let i = rows.count - 1; i >= 0 && rows.at(i).bytes <= left; i--) {
+    for (let i = rows.count - 1; i >= 0 && left > 0; i--) {
       left -= rows.at(i).bytes;
       first = rows.at(i).firstOffset;
     }
-    return first ?? place.page.lastOffset + 1;
+    return first;
   }
 
   /** All rows of a page. */

@@ -120,19 +120,17 @@ export class Manifest {
     return index === this.newest.count ? undefined : { in: 'row', row: this.newest.at(index) };
   }
 
-  /** The oldest place from which on the segments have at most so many bytes; undefined when none fits. */
+  /** Where the newest so many bytes begin; undefined when that is behind all segments. */
   findTailOfBytes(bytes: number): ManifestPlace | undefined {
     let left = bytes;
     let place: ManifestPlace | undefined;
-    for (let i = this.newest.count - 1; i >= 0; i--) {
+    for (let i = this.newest.count - 1; i >= 0 && left > 0; i--) {
       const row = this.newest.at(i);
       left -= row.bytes;
-      if (left < 0) return place;
       place = { in: 'row', row };
     }
-    for (let i = this.pagePointers.length - 1; i >= 0; i--) {
+    for (let i = this.pagePointers.length - 1; i >= 0 && left > 0; i--) {
       const page = this.pagePointers[i] as ManifestPagePointer;
-      if (page.bytes > left) return left > 0 ? { in: 'page', page } : place;
       left -= page.bytes;
       place = { in: 'page', page };
     }
