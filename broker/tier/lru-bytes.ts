@@ -23,14 +23,18 @@ export class LruBytes<V> {
       this.values.set(key, known);
       return known;
     }
-    let loading = this.loading.get(key);
-    if (loading === undefined) {
-      loading = load().finally(() => this.loading.delete(key));
-      this.loading.set(key, loading);
-      const value = await loading;
-      this.add(key, value);
-      return value;
-    }
+    return this.loading.get(key) ?? this.load(key, load);
+  }
+
+  /** Counted before the load is forgotten: who asks in between would load, and count, it again. */
+  private load(key: string, load: () => Promise<V>): Promise<V> {
+    const loading = load()
+      .then((value) => {
+        this.add(key, value);
+        return value;
+      })
+      .finally(() => this.loading.delete(key));
+    this.loading.set(key, loading);
     return loading;
   }
 
