@@ -1,4 +1,5 @@
-// A block of a segment in memory: what is damaged is lost, what is not is read, and nothing is taken for something else.
+// A block of a segment in memory: what is damaged is lost, what is not is read, and nothing is taken for something
+// else.
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { storedHeaderBytes } from '../../broker/batch/stored-header.ts';
