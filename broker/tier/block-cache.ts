@@ -62,6 +62,7 @@ export class BlockCache {
     if (found === undefined || found.block.firstOffset > offset) return undefined;
     const { extent } = found;
     if (extent.expiresMs <= nowMs) {
+      // Left to be collected: who reads on may hold batches that it found there in this very turn.
       this.remove(extent);
       return undefined;
     }
@@ -91,6 +92,7 @@ export class BlockCache {
     for (const oldest of this.extents) {
       if (this.bytes <= this.budgetBytes || oldest === extent) break;
       this.remove(oldest);
+      oldest.free();
     }
   }
 
@@ -102,7 +104,6 @@ export class BlockCache {
       if (left.length === 0) this.residents.delete(partition);
       else this.residents.set(partition, left);
     }
-    extent.free();
   }
 }
 
