@@ -14,6 +14,7 @@ export type {
 export type {
   AppliedTopic,
   ApplyOptions,
+  OffloadOptions,
   PartitionOwner,
   Retention,
   Tiering,
@@ -21,6 +22,7 @@ export type {
   TopicPartition,
   TopicSpec,
   TopicSpecPatch,
+  TopicStatus,
 } from './admin/topics.ts';
 export { connect, type Client, type ConnectOptions } from './client.ts';
 export type { Consumer } from './consume/consumer.ts';

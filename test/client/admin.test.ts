@@ -53,8 +53,9 @@ describe('topics', () => {
     await Promise.all(Array.from({ length: 100 }, (_, i) => publisher.publish({ value: `${i}` })));
     const before = await client.topics.get('tiered');
     expect(before).toMatchObject({ coldBytes: 0, partitions: [{ offloadedEndOffset: 0 }] });
-    await client.topics.offload('tiered', { wait: true });
+    const offloaded = await client.topics.offload('tiered', { wait: true });
     const after = await client.topics.get('tiered');
+    expect(after).toMatchObject(offloaded);
     expect(after.partitions).toMatchObject([{ hotStartOffset: 0, offloadedEndOffset: 100 }]);
     expect(after.coldBytes).toBeGreaterThan(0);
     await expect(client.topics.offload('nowhere')).rejects.toMatchObject({ kind: 'missing' });
@@ -146,5 +147,25 @@ describe('the cluster', () => {
     const cluster = await client.cluster();
     expect(cluster.brokers.map(({ address }) => address)).toEqual([broker.server]);
     expect(cluster.limits.batchBytesMax).toBeGreaterThan(1_000_000);
+  });
+
+  it('says where cold records are, and since when records are only on the disk', async () => {
+    const shardNow = async () => (await client.cluster()).shards.find(({ name }) => name === '0');
+    const beforeMs = Date.now();
+    await client.topics.apply('lagging');
+    const publisher = client.publisher('lagging');
+    await publisher.publish({ value: 'x' });
+    await publisher.close();
+    const waiting = await shardNow();
+    expect(waiting).toMatchObject({ offloadFailure: '' });
+    expect(waiting?.unoffloadedSinceMs).toBeGreaterThan(beforeMs - 60_000);
+    expect(waiting?.unoffloadedSinceMs).toBeLessThanOrEqual(Date.now());
+    for await (const { name } of client.topics.list()) {
+      await client.topics.offload(name, { wait: true });
+    }
+    const offloaded = await shardNow();
+    expect(offloaded).toMatchObject({ unoffloadedBytes: 0, unoffloadedSinceMs: 0 });
+    expect(offloaded?.checkpointUploadedMs).toBeGreaterThanOrEqual(beforeMs);
+    expect((await client.cluster()).objectStore).toMatch(/^file:\/\//);
   });
 });

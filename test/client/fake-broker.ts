@@ -3,7 +3,9 @@ import { create, fromBinary, toBinary, type MessageInitShape } from '@bufbuild/p
 import {
   Server,
   ServerCredentials,
+  type sendUnaryData,
   type ServerDuplexStream,
+  type ServerUnaryCall,
   type ServerWritableStream,
 } from '@grpc/grpc-js';
 import { BrokerError, type ErrorReason } from '../../broker/core/errors.ts';
@@ -18,6 +20,11 @@ import {
   ReadResponseSchema,
   type ReadRequest,
 } from '../../proto/gen/millrace/v1/read_pb.ts';
+import {
+  OffloadTopicRequestSchema,
+  OffloadTopicResponseSchema,
+  type OffloadTopicRequest,
+} from '../../proto/gen/millrace/v1/topic_pb.ts';
 
 /** One Read as the fake broker sees it. */
 export interface FakeRead {
@@ -48,6 +55,10 @@ export class FakeBroker implements AsyncDisposable {
   onRead: (read: FakeRead, number: number) => void = () => {};
   /** Called for each message of a consumer, with the number of its stream from 0. */
   onConsume: (stream: FakeConsume, said: ConsumeStreamRequest, number: number) => void = () => {};
+  /** Answers OffloadTopic, when it resolves. */
+  onOffload: (
+    request: OffloadTopicRequest,
+  ) => Promise<MessageInitShape<typeof OffloadTopicResponseSchema>> = () => Promise.resolve({});
   private readonly grpc = new Server();
 
   static async start(): Promise<FakeBroker> {
@@ -84,8 +95,16 @@ export class FakeBroker implements AsyncDisposable {
           path: '/millrace.v1.ConsumeService/ConsumeStream',
           requestStream: true,
         },
+        offload: {
+          ...raw,
+          path: '/millrace.v1.TopicService/OffloadTopic',
+          requestStream: false,
+          responseStream: false,
+        },
       },
       {
+        offload: (call: ServerUnaryCall<Buffer, Buffer>, answer: sendUnaryData<Buffer>) =>
+          void this.offload(call.request, answer),
         read: (call: ServerWritableStream<Buffer, Buffer>) => this.read(call),
         consume: (call: ServerDuplexStream<Buffer, Buffer>) => this.consume(call),
       },
@@ -103,6 +122,11 @@ export class FakeBroker implements AsyncDisposable {
     };
     this.reads.push(read);
     this.onRead(read, this.reads.length - 1);
+  }
+
+  private async offload(request: Buffer, answer: sendUnaryData<Buffer>): Promise<void> {
+    const response = await this.onOffload(fromBinary(OffloadTopicRequestSchema, request));
+    answer(null, encode(OffloadTopicResponseSchema, create(OffloadTopicResponseSchema, response)));
   }
 
   private consume(call: ServerDuplexStream<Buffer, Buffer>): void {

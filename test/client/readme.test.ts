@@ -32,6 +32,7 @@ const prints = [
   /Map\(1\) \{ 0 => 99999 \}/,
   /0 0 \{ work: 1 \}/,
   /0 a\n1 b\n/,
+  /the oldest record is 0, the oldest on the disk 0\n0 records are only on the disk\nfile:/,
 ];
 
 describe("the README's programs", () => {

@@ -6,7 +6,7 @@ export interface Cluster {
   readonly clusterId: string;
   /** Of the broker that answered. */
   readonly version: string;
-  /** Where cold records are, without credentials. */
+  /** Where cold records are: the URL of the object store, without credentials. */
   readonly objectStore: string;
   readonly brokers: readonly {
     readonly brokerId: string;
@@ -22,13 +22,19 @@ export interface Cluster {
     readonly partitionCount: number;
     readonly journalBytes: number;
     readonly generationCount: number;
-    /** Sealed records that only the broker's disk has. */
+    /** Stored bytes that wait for offload: in sealed files of the journal, and not in the object store. */
     readonly unoffloadedBytes: number;
-    /** Append time of the oldest record that only the broker's disk has; 0: there is none. */
+    /**
+     * Append time of the oldest record that only the broker's disk has, sealed or not: what a lost disk would cost
+     * begins here. By the broker's clock; 0: there is none.
+     */
     readonly unoffloadedSinceMs: number;
     /** Why the last offload failed; empty since one went well. */
     readonly offloadFailure: string;
-    /** When the newest checkpoint in the object store was begun; 0: none since the start. */
+    /**
+     * When the newest checkpoint in the object store was begun: positions of subscriptions that are newer would be
+     * lost with the disk. By the broker's clock; 0: none since it started.
+     */
     readonly checkpointUploadedMs: number;
   }[];
   readonly limits: {

@@ -3,7 +3,9 @@ import {
   TopicService,
   type PartitionStatus,
   type Topic as TopicMessage,
+  type TopicStatus as StatusMessage,
 } from '../../../proto/gen/millrace/v1/topic_pb.ts';
+import { integerWithin, numberWithin } from '../checked-number.ts';
 import type { Connection } from '../connection.ts';
 import { clientError } from '../errors.ts';
 
@@ -19,17 +21,23 @@ export interface Retention {
   readonly unackedAgeMs: number;
 }
 
-/** What of each partition stays on the broker's disk although the object store has it. */
+/**
+ * What of each partition stays on the broker's disk although the object store has it. Both set: what is inside both.
+ * A new topic has 0 and 0. Whatever this says, the oldest leaves the disk when the broker's room for hot records
+ * (`millrace start --hot-bytes`) is used up, and nothing leaves it before the object store has it.
+ */
 export interface Tiering {
-  /** 0: as long as there is room. */
+  /** Age from the append time. Default 0: as long as there is room. */
   readonly hotAgeMs: number;
-  /** Stored bytes. 0: as long as there is room. */
+  /** Stored bytes of the newest batches, per partition. Default 0: as much as there is room for. */
   readonly hotBytes: number;
 }
 
 export interface TopicSpec {
   readonly partitions: number;
+  /** Changed as a whole. */
   readonly retention: Retention;
+  /** Changed as a whole: to change one limit, give the other one, too. */
   readonly tiering: Tiering;
   readonly batchBytesMax: number;
 }
@@ -49,10 +57,14 @@ export interface TopicPartition {
   readonly owner: PartitionOwner | undefined;
   /** Not empty: why records cannot be read. */
   readonly damage: string;
-  /** Oldest record on the broker's disk; those before it are in the object store only. */
+  /**
+   * Oldest record on the broker's disk; `endOffset`: the disk has none. Those from `startOffset` up to it are in the
+   * object store only.
+   */
   readonly hotStartOffset: number;
-  /** First record that the object store does not have. */
+  /** First record that only the broker's disk has, and that would be lost with it; `endOffset`: there is none. */
   readonly offloadedEndOffset: number;
+  /** Stored bytes on the broker's disk, and in the object store. What is in both counts in both. */
   readonly hotBytes: number;
   readonly coldBytes: number;
 }
@@ -65,19 +77,23 @@ export interface PartitionOwner {
   readonly address: string;
 }
 
-export interface Topic {
+/** The figures of a topic. */
+export interface TopicStatus {
+  readonly partitions: readonly TopicPartition[];
+  readonly storedBytes: number;
+  /** Of `storedBytes`: on the broker's disk, and in the object store. What is in both counts in both. */
+  readonly hotBytes: number;
+  readonly coldBytes: number;
+  readonly subscriptionCount: number;
+}
+
+export interface Topic extends TopicStatus {
   /** Full name. */
   readonly name: string;
   readonly topicId: string;
   /** For `apply` with `revision`: refused when the topic has changed since. */
   readonly revision: string;
   readonly spec: TopicSpec;
-  readonly partitions: readonly TopicPartition[];
-  readonly storedBytes: number;
-  /** Of `storedBytes`: on the broker's disk, and in the object store. Records may be in both. */
-  readonly hotBytes: number;
-  readonly coldBytes: number;
-  readonly subscriptionCount: number;
 }
 
 export interface ApplyOptions {
@@ -94,8 +110,22 @@ export interface AppliedTopic {
   readonly created: boolean;
 }
 
-/** Offload of a large backlog to a slow store takes its time. */
-const offloadTimeoutMsDefault = 3_600_000;
+export interface OffloadOptions {
+  /** Resolve when it is done. Default: at once, while the broker goes on. */
+  readonly wait?: boolean;
+  /**
+   * How long the call may take, in ms, up to 24 days. Default: one hour with `wait`, else as any call
+   * (`callTimeoutMs`). When it has passed, the broker still goes on.
+   */
+  readonly deadlineMs?: number;
+}
+
+const offloadLimits = {
+  /** At what a broker offloads at most by default, 128 MiB/s, this is 450 GiB. */
+  waitMsDefault: 3_600_000,
+  /** Node's longest timer. */
+  deadlineMsMax: 2 ** 31 - 1,
+} as const;
 
 const { applyTopic, getTopic, listTopics, deleteTopic, offloadTopic, locateTopic } =
   TopicService.method;
@@ -152,16 +182,27 @@ export class Topics {
   }
 
   /**
-   * Brings everything that the topic has now to the object store. Default: answers at once, and the broker goes on;
-   * with `wait` when it is done, up to `timeoutMs` (default one hour). Throws STORE_FAILED.
+   * Brings everything that the topic has now to the object store, instead of when it is due. Resolves with the figures
+   * at the broker's answer: with `wait`, what the topic had at the call is below each `offloadedEndOffset`, and a new
+   * broker could be made from the object store with it. Safe to repeat.
+   *
+   * Throws STORE_FAILED (only with `wait`; it is tried again on schedule), TOPIC_NOT_FOUND, DEADLINE_EXCEEDED and
+   * ARGUMENT_INVALID.
+   *
+   * ```ts
+   * const { coldBytes } = await client.topics.offload('orders', { wait: true });
+   * ```
    */
-  async offload(
-    name: string,
-    options: { readonly wait?: boolean; readonly timeoutMs?: number } = {},
-  ): Promise<void> {
-    const { wait = false, timeoutMs = offloadTimeoutMsDefault } = options;
-    const request = { name, wait };
-    await this.connection.unary(offloadTopic, request, wait ? { timeoutMs } : {});
+  async offload(name: string, options: OffloadOptions = {}): Promise<TopicStatus> {
+    const { wait = false, deadlineMs = wait ? offloadLimits.waitMsDefault : undefined } = options;
+    const { status } = await this.connection.unary(
+      offloadTopic,
+      { name, wait },
+      deadlineMs === undefined
+        ? {}
+        : { timeoutMs: numberWithin('deadlineMs', deadlineMs, 1, offloadLimits.deadlineMsMax) },
+    );
+    return statusFromProto(present(status));
   }
 
   async locate(name: string): Promise<readonly PartitionOwner[]> {
@@ -177,15 +218,23 @@ export class Topics {
 
 function retentionToProto({ ageMs, bytes, forever, unackedAgeMs }: Retention) {
   return {
-    ageMs: BigInt(ageMs),
-    bytes: BigInt(bytes),
+    ageMs: amount('retention.ageMs', ageMs),
+    bytes: amount('retention.bytes', bytes),
     forever,
-    unackedAgeMs: BigInt(unackedAgeMs),
+    unackedAgeMs: amount('retention.unackedAgeMs', unackedAgeMs),
   };
 }
 
 function tieringToProto({ hotAgeMs, hotBytes }: Tiering) {
-  return { hotAgeMs: BigInt(hotAgeMs), hotBytes: BigInt(hotBytes) };
+  return {
+    hotAgeMs: amount('tiering.hotAgeMs', hotAgeMs),
+    hotBytes: amount('tiering.hotBytes', hotBytes),
+  };
+}
+
+/** Throws ARGUMENT_INVALID: BigInt would throw an error of its own. */
+function amount(name: string, value: number): bigint {
+  return BigInt(integerWithin(name, value, 0, Number.MAX_SAFE_INTEGER));
 }
 
 function topicFromProto({ name, topicId, revision, spec, status }: TopicMessage): Topic {
@@ -208,6 +257,12 @@ function topicFromProto({ name, topicId, revision, spec, status }: TopicMessage)
         hotBytes: Number(spec?.tiering?.hotBytes ?? 0),
       },
     },
+    ...statusFromProto(status),
+  };
+}
+
+function statusFromProto(status: StatusMessage | undefined): TopicStatus {
+  return {
     partitions: (status?.partitions ?? []).map(partitionFromProto),
     storedBytes: Number(status?.storedBytes ?? 0),
     hotBytes: Number(status?.hotBytes ?? 0),
