@@ -43,6 +43,52 @@ export function isoTime(ms: number): string {
   return ms === 0 ? '-' : new Date(ms).toISOString();
 }
 
+const binaryUnits = ['KiB', 'MiB', 'GiB', 'TiB', 'PiB'] as const;
+
+/** Bytes for people, with one decimal: `512 B`, `1.5 KiB`, `10 GiB`. The exact number is in the JSON. */
+export function sizeText(bytes: number): string {
+  if (bytes < 1024) return `${bytes} B`;
+  let value = bytes / 1024;
+  let unit = 0;
+  // 1023.95 KiB would print as 1024 KiB.
+  for (; value >= 1023.95 && unit < binaryUnits.length - 1; unit++) value /= 1024;
+  return `${Number(value.toFixed(1))} ${binaryUnits[unit] ?? ''}`;
+}
+
+const timeUnits = [
+  ['d', 86_400_000],
+  ['h', 3_600_000],
+  ['m', 60_000],
+  ['s', 1_000],
+  ['ms', 1],
+] as const;
+
+/** A duration to the millisecond, in the units that the flags take: `7d`, `1h 30m`, `0ms`. */
+export function durationText(ms: number): string {
+  return timeParts(ms).join(' ') || '0ms';
+}
+
+/** How long ago that is, in whole seconds and at most two units: `3h 12m`; `-` for 0, which stands for never. */
+export function ageText(sinceMs: number, nowMs: number): string {
+  if (sinceMs === 0) return '-';
+  // The broker's clock may be ahead of this one.
+  const seconds = Math.floor(Math.max(0, nowMs - sinceMs) / 1000);
+  return (
+    timeParts(seconds * 1000)
+      .slice(0, 2)
+      .join(' ') || '0s'
+  );
+}
+
+function timeParts(ms: number): string[] {
+  let rest = ms;
+  return timeUnits.flatMap(([unit, unitMs]) => {
+    const count = Math.floor(rest / unitMs);
+    rest -= count * unitMs;
+    return count === 0 ? [] : [`${count}${unit}`];
+  });
+}
+
 /** A line on stderr that is written over while work goes on; silent when stderr is no terminal. */
 export class Progress {
   private readonly isTerminal = process.stderr.isTTY;

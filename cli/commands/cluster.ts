@@ -1,22 +1,22 @@
 // millrace cluster: what answers at this address.
 import { Command } from 'commander';
-import { isoTime, printJson, printLine, table } from '../output.ts';
+import { ageText, isoTime, printJson, printLine, sizeText, table } from '../output.ts';
 import { withClient, withClientOptions, type ClientOptions } from '../options.ts';
 
 const shardHead = [
   'SHARD',
   'EPOCH',
   'PARTITIONS',
-  'BYTES',
+  'JOURNAL',
   'GENERATIONS',
-  'NOT OFFLOADED',
-  'ONLY ON DISK SINCE',
-  'CHECKPOINT',
+  'TO OFFLOAD',
+  'ONLY ON DISK FOR',
+  'CHECKPOINT AGE',
 ];
 
 export function clusterCommand(): Command {
   return withClientOptions(new Command('cluster'))
-    .description('show brokers, shards and limits')
+    .description('show brokers and shards, the object store, and how far offload is behind')
     .action(async (options: ClientOptions) => {
       await withClient(options, async (client) => {
         const cluster = await client.cluster();
@@ -32,19 +32,21 @@ export function clusterCommand(): Command {
         ]);
         await printLine(table(['BROKER', 'ADDRESS', 'STARTED'], brokers));
         await printLine('');
+        const nowMs = Date.now();
         const shards = cluster.shards.map((shard) => [
           shard.name,
           shard.epoch,
           shard.partitionCount,
-          shard.journalBytes,
+          sizeText(shard.journalBytes),
           shard.generationCount,
-          shard.unoffloadedBytes,
-          isoTime(shard.unoffloadedSinceMs),
-          isoTime(shard.checkpointUploadedMs),
+          sizeText(shard.unoffloadedBytes),
+          ageText(shard.unoffloadedSinceMs, nowMs),
+          ageText(shard.checkpointUploadedMs, nowMs),
         ]);
         await printLine(table(shardHead, shards));
         for (const { name, offloadFailure } of cluster.shards) {
-          if (offloadFailure !== '') await printLine(`offload of shard ${name}: ${offloadFailure}`);
+          if (offloadFailure === '') continue;
+          await printLine(`the last offload of shard ${name} failed: ${offloadFailure}`);
         }
       });
     });

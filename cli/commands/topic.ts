@@ -4,11 +4,11 @@ import type {
   Retention,
   Tiering,
   Topic,
-  TopicPartition,
+  TopicSpec,
   TopicSpecPatch,
 } from '../../client/src/index.ts';
 import { UsageError } from '../exit.ts';
-import { isoTime, printJson, printLine, table } from '../output.ts';
+import { printJson, printLine, sizeText, table } from '../output.ts';
 import {
   parseBytes,
   parseCount,
@@ -17,6 +17,7 @@ import {
   withClientOptions,
   type ClientOptions,
 } from '../options.ts';
+import { onlyOnDiskCount, topicText } from '../topic-text.ts';
 
 interface SpecOptions {
   readonly partitions?: number;
@@ -59,8 +60,8 @@ function alter(): Command {
     .option('--dry-run', 'say what would be done')
     .action(async (name: string, options: ApplyOptions) => {
       await withClient(options, async (client) => {
-        const { revision } = await client.topics.get(name);
-        await applyWith(client, name, options, revision);
+        const { revision, spec } = await client.topics.get(name);
+        await applyWith(client, name, options, revision, spec);
       });
     });
 }
@@ -76,9 +77,10 @@ async function applyWith(
   name: string,
   options: ApplyOptions,
   revision: string,
+  before?: TopicSpec,
 ): Promise<void> {
   const dryRun = options.dryRun === true;
-  const applied = await client.topics.apply(name, specOf(options), { revision, dryRun });
+  const applied = await client.topics.apply(name, specOf(options, before), { revision, dryRun });
   if (options.output === 'json') return printJson(applied);
   const lines = applied.changes.length > 0 ? applied.changes : ['nothing to do'];
   for (const line of lines) await printLine(dryRun ? `would ${line}` : line);
@@ -111,26 +113,28 @@ function describe(): Command {
       await withClient(options, async (client) => {
         const topic = await client.topics.get(name);
         if (options.output === 'json') await printJson(topic);
-        else await printTopic(topic);
+        else await printLine(topicText(topic));
       });
     });
 }
 
 function offload(): Command {
   return withClientOptions(new Command('offload'))
-    .description('bring all that a topic has now to the object store, instead of on schedule')
+    .description('bring all that a topic has now to the object store, instead of when it is due')
     .argument('<name>')
-    .option('--wait', 'until it is done')
+    .option('--wait', 'until it is done, up to one hour; without it the broker goes on by itself')
     .action(async (name: string, options: ClientOptions & { wait?: boolean }) => {
       await withClient(options, async (client) => {
         const wait = options.wait === true;
-        await client.topics.offload(name, { wait });
-        const topic = await client.topics.get(name);
-        if (options.output === 'json') return printJson(topic);
+        const status = await client.topics.offload(name, { wait });
+        if (options.output === 'json') return printJson({ topic: name, wait, ...status });
+        const onlyOnDisk = onlyOnDiskCount(status);
         await printLine(
           wait
-            ? `offloaded topic ${name}: ${topic.coldBytes} bytes are in the object store`
-            : `offloading topic ${name}; see how far it is: millrace topic describe ${name}`,
+            ? `offloaded ${name}: ${sizeText(status.coldBytes)} in the object store, ` +
+                `${onlyOnDisk} records only on the disk`
+            : `offloading ${name}: ${onlyOnDisk} records only on the disk; ` +
+                `see how far it is: millrace topic describe ${name}`,
         );
       });
     });
@@ -172,20 +176,21 @@ function withSpecOptions(command: Command): Command {
     )
     .option(
       '--hot-age <duration>',
-      'what is older may leave the disk once the object store has it',
+      'what is older leaves the disk once the object store has it, such as 6h; 0: no limit',
       parseDurationMs,
     )
     .option(
       '--hot-bytes <size>',
-      'what is beyond the newest so many bytes per partition may leave the disk, too',
+      'so does what is beyond the newest so many bytes per partition, such as 10G; 0: no limit',
       parseBytes,
     );
 }
 
-function specOf(options: SpecOptions): TopicSpecPatch {
+/** `before`: the topic as it is, when it is changed. */
+function specOf(options: SpecOptions, before?: TopicSpec): TopicSpecPatch {
   const { partitions, batchBytesMax } = options;
   const retention = retentionOf(options);
-  const tiering = tieringOf(options);
+  const tiering = tieringOf(options, before?.tiering);
   return {
     ...(partitions === undefined ? {} : { partitions }),
     ...(batchBytesMax === undefined ? {} : { batchBytesMax }),
@@ -194,10 +199,13 @@ function specOf(options: SpecOptions): TopicSpecPatch {
   };
 }
 
-/** Replaced as a whole, like retention. */
-function tieringOf({ hotAge, hotBytes }: SpecOptions): Tiering | undefined {
+/** The API replaces both together; here the limit that is not named stays. The revision guards what was read. */
+function tieringOf({ hotAge, hotBytes }: SpecOptions, before?: Tiering): Tiering | undefined {
   if (hotAge === undefined && hotBytes === undefined) return undefined;
-  return { hotAgeMs: hotAge ?? 0, hotBytes: hotBytes ?? 0 };
+  return {
+    hotAgeMs: hotAge ?? before?.hotAgeMs ?? 0,
+    hotBytes: hotBytes ?? before?.hotBytes ?? 0,
+  };
 }
 
 /** The API replaces retention as a whole, so a mixture of old and new is never made by accident. */
@@ -221,70 +229,4 @@ function retentionOf(options: SpecOptions): Retention | undefined {
 function topicRow(topic: Topic): (string | number)[] {
   const records = topic.partitions.reduce((sum, p) => sum + p.endOffset - p.startOffset, 0);
   return [topic.name, topic.spec.partitions, records, topic.storedBytes, topic.subscriptionCount];
-}
-
-async function printTopic(topic: Topic): Promise<void> {
-  const { spec } = topic;
-  await printLine(`name           ${topic.name}`);
-  await printLine(`id             ${topic.topicId}`);
-  await printLine(`retention      ${retentionText(spec.retention)}`);
-  await printLine(`largest batch  ${spec.batchBytesMax} bytes`);
-  await printLine(`hot            ${hotText(spec.tiering)}`);
-  await printLine(`stored         ${topic.storedBytes} bytes`);
-  await printLine(`on disk        ${topic.hotBytes} bytes`);
-  await printLine(`in the store   ${topic.coldBytes} bytes`);
-  await printLine(`subscriptions  ${topic.subscriptionCount}`);
-  await printLine('');
-  await printLine(table(partitionHead, topic.partitions.map(partitionRow)));
-}
-
-const partitionHead = [
-  'PARTITION',
-  'START',
-  'END',
-  'BYTES',
-  'HOT FROM',
-  'HOT BYTES',
-  'OFFLOADED TO',
-  'COLD BYTES',
-  'LAST APPEND',
-  'SHARD',
-  'EPOCH',
-  'DAMAGE',
-];
-
-function partitionRow(partition: TopicPartition): (string | number)[] {
-  return [
-    partition.partition,
-    partition.startOffset,
-    partition.endOffset,
-    partition.storedBytes,
-    partition.hotStartOffset,
-    partition.hotBytes,
-    partition.offloadedEndOffset,
-    partition.coldBytes,
-    isoTime(partition.lastAppendTimeMs),
-    partition.owner?.shard ?? '-',
-    partition.owner?.epoch ?? 0,
-    partition.damage === '' ? '-' : partition.damage,
-  ];
-}
-
-function hotText({ hotAgeMs, hotBytes }: Tiering): string {
-  const window = [
-    hotAgeMs > 0 ? `younger than ${hotAgeMs} ms` : '',
-    hotBytes > 0 ? `the newest ${hotBytes} bytes per partition` : '',
-  ].filter((text) => text !== '');
-  return window.length > 0 ? window.join(' and ') : 'as long as the disk has room';
-}
-
-function retentionText({ ageMs, bytes, forever, unackedAgeMs }: Retention): string {
-  if (forever) return 'everything is kept';
-  const window = [
-    ageMs > 0 ? `younger than ${ageMs} ms` : '',
-    bytes > 0 ? `the newest ${bytes} bytes per partition` : '',
-  ].filter((text) => text !== '');
-  const kept = window.length > 0 ? window.join(' and ') : 'nothing that is acked';
-  const unacked = unackedAgeMs > 0 ? `unacked up to ${unackedAgeMs} ms` : 'unacked for ever';
-  return `${kept}; ${unacked}`;
 }

@@ -1,38 +1,16 @@
 // The command line against a real broker: what it prints, what it exits with.
-import { spawn } from 'node:child_process';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { BrokerProcess } from '../support/broker-process.ts';
-
-const main = join(import.meta.dirname, '..', '..', 'cli', 'main.ts');
-
-interface Finished {
-  readonly code: number | null;
-  readonly stdout: string;
-  readonly stderr: string;
-}
-
-function run(server: string, args: readonly string[], input = ''): Promise<Finished> {
-  const child = spawn(process.execPath, [main, ...args], {
-    env: { ...process.env, MILLRACE_SERVER: server },
-  });
-  let stdout = '';
-  let stderr = '';
-  child.stdout.on('data', (chunk: Buffer) => (stdout += chunk.toString()));
-  child.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()));
-  child.stdin.end(input);
-  return new Promise((resolve) => {
-    child.once('close', (code) => resolve({ code, stdout, stderr }));
-  });
-}
+import { runMillrace, type Finished } from '../support/run-millrace.ts';
 
 describe('millrace', () => {
   let broker: BrokerProcess;
   let directory: string;
   const millrace = (args: readonly string[], input?: string): Promise<Finished> =>
-    run(broker.server, args, input);
+    runMillrace(broker.server, args, input);
 
   beforeAll(async () => {
     broker = await BrokerProcess.start();
@@ -140,16 +118,16 @@ describe('millrace', () => {
   });
 
   it('says that no broker answers, and how to start one', async () => {
-    const { code, stderr } = await run('127.0.0.1:1', ['topic', 'list']);
+    const { code, stderr } = await runMillrace('127.0.0.1:1', ['topic', 'list']);
     expect(code).toBe(6);
     expect(stderr).toContain('millrace start');
   });
 
   it('refuses to start with a wrong setting, naming it', async () => {
-    const wrong = await run('', ['start', '--shards', 'many', '--data-dir', directory]);
+    const wrong = await runMillrace('', ['start', '--shards', 'many', '--data-dir', directory]);
     expect(wrong.code).toBe(2);
     expect(wrong.stderr).toContain('shards');
-    const open = await run('', ['start', '--listen', '0.0.0.0:0', '--data-dir', directory]);
+    const open = await runMillrace('', ['start', '--listen', '0.0.0.0:0', '--data-dir', directory]);
     expect(open.code).toBe(2);
     expect(open.stderr).toContain('allow-unauthenticated');
   });
