@@ -23,6 +23,7 @@ import { planApplyTopic, planDeleteTopic } from '../catalog/topic-plan.ts';
 import { partitionsByShard, type Topic, type TopicSpecPatch } from '../catalog/topic.ts';
 import { ByteBudget } from '../core/byte-budget.ts';
 import type { Clock } from '../core/clock.ts';
+import { eachInTurn } from '../core/each-in-turn.ts';
 import { BrokerError } from '../core/errors.ts';
 import type { Log } from '../core/log.ts';
 import type { Random } from '../core/random.ts';
@@ -322,9 +323,7 @@ export class Broker {
 
   /** Applies retention everywhere; called again and again. */
   async retain(): Promise<void> {
-    for (const shard of this.parts.shards.values()) {
-      await shard.retain(this.directory.policies);
-    }
+    await eachInTurn(this.parts.shards.values(), (shard) => shard.retain(this.directory.policies));
   }
 
   /** Offloads what is due; called again and again. A failure is told in the figures. */
@@ -339,24 +338,23 @@ export class Broker {
 
   /** Uploads checkpoints of what has changed, also of the catalog. Throws STORE_FAILED, SHARD_TAKEN_OVER. */
   async uploadCheckpoints(): Promise<void> {
-    await this.uploadCatalog();
-    for (const { tier } of this.parts.shards.values()) await tier.uploader.uploadIfChanged();
+    await eachInTurn(this.uploaders(), (uploader) => uploader.uploadIfChanged());
   }
 
   /** Deletes checkpoints that newer ones have replaced. Throws STORE_FAILED. */
   async deleteOldCheckpoints(): Promise<void> {
-    await this.parts.catalog.uploader.deleteOlder();
-    for (const { tier } of this.parts.shards.values()) await tier.uploader.deleteOlder();
+    await eachInTurn(this.uploaders(), (uploader) => uploader.deleteOlder());
   }
 
   /** Deletes objects that nothing refers to any more. Throws STORE_FAILED. */
   async collectGarbage(): Promise<void> {
-    for (const { tier } of this.parts.shards.values()) await tier.sweep();
+    await eachInTurn(this.parts.shards.values(), ({ tier }) => tier.sweep());
   }
 
   /** The same, if the store is a directory on the data volume and that is nearly full. */
   async collectGarbageIfTight(): Promise<void> {
-    for (const { tier } of this.parts.shards.values()) if (tier.isStoreTight) await tier.sweep();
+    const tight = [...this.parts.shards.values()].filter(({ tier }) => tier.isStoreTight);
+    await eachInTurn(tight, ({ tier }) => tier.sweep());
   }
 
   async refreshDisk(): Promise<void> {
@@ -439,6 +437,11 @@ export class Broker {
     });
     await Promise.all([...this.parts.shards.values()].map((shard) => shard.close(reason)));
     await this.parts.catalog.close();
+  }
+
+  private uploaders() {
+    const { catalog, shards } = this.parts;
+    return [catalog.uploader, ...[...shards.values()].map(({ tier }) => tier.uploader)];
   }
 
   private get state() {

@@ -5,11 +5,12 @@
 // Invariants:
 // - An object goes only if its name says that this shard made it, in this epoch or an earlier one, and no manifest, no
 //   uploaded checkpoint and no write in flight refers to it. The caller uploads a checkpoint between mark and sweep.
-// - A manifest page that cannot be read stops the sweep: what it refers to is not known.
+// - While a manifest page cannot be read nothing of its tenant goes: what it refers to is not known.
 // - The grace period only spares slow readers a repeat; safety does not rest on it.
 import type { Clock } from '../core/clock.ts';
 import { BrokerError } from '../core/errors.ts';
 import type { FailPoint } from '../core/fail-point.ts';
+import type { TenantId } from '../core/ids.ts';
 import type { ObjectKey } from '../objects/object-store.ts';
 import type { ColdPartition, ManifestReader } from './manifest-reader.ts';
 import { parseTierObjectKey, tenantsPrefix, type TierObject } from './object-names.ts';
@@ -19,16 +20,22 @@ import type { TierStore } from './tier-store.ts';
 /** What must stay, as of one moment. */
 export interface Mark {
   readonly keys: Set<ObjectKey>;
-  readonly pages: readonly (() => Promise<Iterable<ObjectKey>>)[];
+  readonly pages: readonly MarkedPage[];
   readonly pending: ReturnType<SegmentWriter['pending']>;
+}
+
+/** What a manifest page refers to must stay: objects of its own tenant. */
+interface MarkedPage {
+  readonly tenant: TenantId;
+  read(): Promise<Iterable<ObjectKey>>;
 }
 
 export interface SweepFigures {
   readonly deleted: number;
   readonly deletedBytes: number;
-  /** Unreferenced, and still within the grace period. */
+  /** Unreferenced, and still within the grace period, or left for the next sweep. */
   readonly waiting: number;
-  /** Why something could not be deleted; undefined when all could. */
+  /** Why something could not be deleted, or a page not be read; undefined when all could. */
   readonly failure: BrokerError | undefined;
 }
 
@@ -56,15 +63,18 @@ export class Garbage {
   mark(partitions: Iterable<ColdPartition>): Mark {
     const { store, writer, manifests } = this.options;
     const keys = new Set<ObjectKey>();
-    const pages: (() => Promise<Iterable<ObjectKey>>)[] = [];
+    const pages: MarkedPage[] = [];
     for (const partition of partitions) {
       const { tenant, rows, pages: pointers } = partition.manifest;
       for (const row of rows) keys.add(store.key('segment', tenant, row.object));
       for (const pointer of pointers) {
         keys.add(store.key('manifest', tenant, pointer.object));
-        pages.push(async () => {
-          const inPage = await manifests.page(partition, pointer);
-          return [...inPage].map((row) => store.key('segment', tenant, row.object));
+        pages.push({
+          tenant,
+          async read() {
+            const inPage = await manifests.page(partition, pointer);
+            return [...inPage].map((row) => store.key('segment', tenant, row.object));
+          },
         });
       }
     }
@@ -72,23 +82,24 @@ export class Garbage {
   }
 
   /**
-   * Deletes what was unreferenced before the mark for the whole grace period. A delete that fails is told in the
-   * figures, and keeps no other. Throws STORE_FAILED, DATA_LOSS.
+   * Deletes what was unreferenced before the mark for the whole grace period. A delete that fails, or a page that is
+   * damaged, is told in the figures, and keeps nothing else. Throws STORE_FAILED.
    */
   async sweep({ keys, pages, pending }: Mark, graceMs: number): Promise<SweepFigures> {
     const { store, writer, clock, failPoint } = this.options;
-    for (const page of pages) for (const key of await page()) keys.add(key);
+    const unknown = await this.addPages(pages, keys);
     const nowMs = clock.monotonicMs();
     const seenMs = new Map<ObjectKey, number>();
     let deleted = 0;
     let deletedBytes = 0;
-    let failure: BrokerError | undefined;
+    let failure = [...unknown.values()][0];
     let refusals = 0;
     for await (const { key, bytes } of store.list(tenantsPrefix)) {
       const object = parseTierObjectKey(key);
       if (object === undefined || keys.has(key) || !this.isOurs(object, writer.epoch, pending)) {
         continue;
       }
+      if (unknown.has(object.tenant)) continue;
       const since = this.seenMs.get(key) ?? nowMs;
       if (nowMs - since < graceMs || refusals >= refusalsMax) {
         seenMs.set(key, since);
@@ -110,6 +121,23 @@ export class Garbage {
     }
     this.seenMs = seenMs;
     return { deleted, deletedBytes, waiting: seenMs.size, failure };
+  }
+
+  /** Adds what the pages refer to; answers the tenants of those that are damaged, and why. */
+  private async addPages(
+    pages: readonly MarkedPage[],
+    keys: Set<ObjectKey>,
+  ): Promise<ReadonlyMap<TenantId, BrokerError>> {
+    const unknown = new Map<TenantId, BrokerError>();
+    for (const page of pages) {
+      try {
+        for (const key of await page.read()) keys.add(key);
+      } catch (error) {
+        if (!(error instanceof BrokerError) || error.kind !== 'corrupt') throw error;
+        unknown.set(page.tenant, error);
+      }
+    }
+    return unknown;
   }
 
   /** Why it could not be deleted. */

@@ -128,8 +128,8 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'garbage collection looks past manifest pages',
     file: 'tier/garbage.ts',
-    find: 'for (const page of pages) for (const key of await page()) keys.add(key);',
-    replace: 'void pages;',
+    find: 'for (const key of await page.read()) keys.add(key);',
+    replace: 'void page;',
   },
   {
     name: 'garbage collection takes what is in flight',

@@ -46,8 +46,29 @@ export class TieredBroker implements AsyncDisposable {
     this.client = connect({ server: broker.grpcAddress });
   }
 
-  static async start(more: TieredFlags = {}, hooks: StartHooks = {}): Promise<TieredBroker> {
+  /** `begin`: called with the store before anything of it is used. */
+  static async start(
+    more: TieredFlags = {},
+    hooks: StartHooks = {},
+    begin: (store: FaultyStore) => void = () => {},
+  ): Promise<TieredBroker> {
     const directory = await mkdtemp(join(tmpdir(), 'millrace-tiered-'));
+    return TieredBroker.startIn(directory, more, hooks, begin);
+  }
+
+  /** The same directory once more, after `close`; `between` runs while no broker does. */
+  async restarted(between: () => Promise<void>, hooks: StartHooks = {}): Promise<TieredBroker> {
+    await this.close();
+    await between();
+    return TieredBroker.startIn(this.directory, {}, hooks, () => {});
+  }
+
+  private static async startIn(
+    directory: string,
+    more: TieredFlags,
+    hooks: StartHooks,
+    begin: (store: FaultyStore) => void,
+  ): Promise<TieredBroker> {
     const settings = readSettings({ ...flags, ...more, dataDir: directory }, {});
     const onFatal = (error: Error): void => {
       throw error;
@@ -55,7 +76,11 @@ export class TieredBroker implements AsyncDisposable {
     let store: FaultyStore | undefined;
     const broker = await startBroker(settings, onFatal, {
       ...hooks,
-      wrapStore: (inner) => (store = new FaultyStore(inner)),
+      wrapStore(inner) {
+        store = new FaultyStore(inner);
+        begin(store);
+        return store;
+      },
     });
     if (store === undefined) throw new Error('the store was not wrapped');
     return new TieredBroker(directory, store, broker);
