@@ -25,6 +25,7 @@ import { RateLimit } from '../tier/rate-limit.ts';
 import { SegmentRows } from '../tier/segment-rows.ts';
 import type { SealedRun, SegmentWriter, WrittenSegment } from '../tier/segment-writer.ts';
 import { Slots } from '../tier/slots.ts';
+import type { TierSizes } from '../tier/tier-sizes.ts';
 import { DamagedPartitions } from './damaged-partitions.ts';
 import type { ShardPolicies } from './policies.ts';
 
@@ -46,6 +47,7 @@ export interface OffloaderOptions {
   readonly bytesPerSecond: number;
   /** Rows of a page of a manifest. */
   readonly manifestPageRows: number;
+  readonly sizes: Pick<TierSizes, 'segmentBytesMin' | 'segmentBytesMax'>;
 }
 
 export interface OffloadFigures {
@@ -186,7 +188,7 @@ export class Offloader {
 
   /** Plans and writes once. */
   private round(candidates: readonly Candidate[]): Promise<Round> {
-    const { clock, offloadAgeMs, storeRoomBytes } = this.options;
+    const { clock, offloadAgeMs, storeRoomBytes, sizes } = this.options;
     // On a nearly full volume small objects: each needs room before its generation gives any.
     const roomBytes = Math.max(objectBytesMin, storeRoomBytes() / (2 * limits.offloadsMax));
     const nowMs = clock.monotonicMs();
@@ -194,8 +196,8 @@ export class Offloader {
       ({ partition }) => this.wanted.has(partition) || !this.damaged.isHeld(partition, nowMs),
     );
     const tasks = planOffload(ready, clock.wallMs(), {
-      bytesMin: limits.segmentBytesMin,
-      bytesMax: Math.min(limits.segmentBytesMax, roomBytes),
+      bytesMin: sizes.segmentBytesMin,
+      bytesMax: Math.min(sizes.segmentBytesMax, roomBytes),
       ageMs: offloadAgeMs,
     });
     return this.run(tasks);

@@ -11,6 +11,7 @@ import type { ObjectStore } from '../objects/object-store.ts';
 import { ColdReader, type ColdMemory } from '../tier/cold-reader.ts';
 import { Garbage, type SweepFigures } from '../tier/garbage.ts';
 import { SegmentWriter } from '../tier/segment-writer.ts';
+import { tierSizes, type TierSizes } from '../tier/tier-sizes.ts';
 import { TierStore } from '../tier/tier-store.ts';
 import type { CheckpointEntry, CheckpointPointer } from './checkpoint-object.ts';
 import { CheckpointUploader } from './checkpoint-uploader.ts';
@@ -29,6 +30,8 @@ export interface ShardTierOptions {
   readonly offloadBytesPerSecond: number;
   readonly garbageGraceMs: number;
   readonly manifestPageRows: number;
+  /** Default: those of the limits. */
+  readonly sizes?: TierSizes;
   /** Room for this shard's journal, and whether the volume is nearly full. */
   hotRoom(): Pick<HotFacts, 'budgetBytes' | 'isDiskTight'>;
   /** What the store has room for; Infinity when it is not on the data volume. */
@@ -67,13 +70,13 @@ export class ShardTier {
   constructor(options: ShardTierOptions, host: ShardTierHost) {
     this.options = options;
     this.host = host;
-    const { objects, memory, readLatency, failPoint } = options;
+    const { objects, memory, readLatency, failPoint, sizes = tierSizes } = options;
     const { name, epoch, clock, random } = host;
     const store = new TierStore({ store: objects, shard: name, clock, random });
     this.store = store;
-    this.cold = new ColdReader({ store, memory, clock, latency: readLatency });
+    this.cold = new ColdReader({ store, memory, clock, latency: readLatency, sizes });
     const source = sealedBatches(() => host.journal());
-    this.writer = new SegmentWriter({ store, epoch, source, clock, failPoint });
+    this.writer = new SegmentWriter({ store, epoch, source, clock, failPoint, sizes });
     this.garbage = new Garbage({
       store,
       writer: this.writer,
@@ -110,6 +113,7 @@ export class ShardTier {
       offloadAgeMs: options.offloadAgeMs,
       bytesPerSecond: options.offloadBytesPerSecond,
       manifestPageRows: options.manifestPageRows,
+      sizes: options.sizes ?? tierSizes,
     });
   }
 

@@ -9,7 +9,6 @@
 import type { Clock } from '../core/clock.ts';
 import { BrokerError } from '../core/errors.ts';
 import type { Offset, PartitionId } from '../core/ids.ts';
-import { limits } from '../core/limits.ts';
 import type { Histogram } from '../core/metrics.ts';
 import { Extent, type BlockCache } from './block-cache.ts';
 import { ColdBlock, type ColdBatch } from './cold-block.ts';
@@ -23,6 +22,7 @@ import {
 } from './segment-format.ts';
 import type { SegmentRow } from './segment-rows.ts';
 import type { Slots } from './slots.ts';
+import { tierSizes, type TierSizes } from './tier-sizes.ts';
 import type { TierStore } from './tier-store.ts';
 
 /** What all shards of a broker share. */
@@ -37,6 +37,8 @@ export interface ColdReaderOptions {
   readonly clock: Clock;
   /** Seconds from asking to bytes. */
   readonly latency: Histogram;
+  /** Default: those of the limits. */
+  readonly sizes?: Pick<TierSizes, 'extentBytes'>;
 }
 
 /** Damage is looked at again after so long: the object may have been restored. */
@@ -48,15 +50,17 @@ export class ColdReader {
   private readonly memory: ColdMemory;
   private readonly clock: Clock;
   private readonly latency: Histogram;
+  private readonly extentBytes: number;
   /** GETs under way, by object and first block. */
   private readonly loading = new Map<string, Promise<void>>();
 
-  constructor({ store, memory, clock, latency }: ColdReaderOptions) {
+  constructor({ store, memory, clock, latency, sizes = tierSizes }: ColdReaderOptions) {
     this.manifests = new ManifestReader(store);
     this.store = store;
     this.memory = memory;
     this.clock = clock;
     this.latency = latency;
+    this.extentBytes = sizes.extentBytes;
   }
 
   /** The batch that holds the offset, if it is in memory. Throws DATA_LOSS when it is there and damaged. */
@@ -80,7 +84,7 @@ export class ColdReader {
     const row = await this.manifests.rowOf(partition, offset);
     if (row === undefined || row.firstOffset > offset) throw hole(partition.id, offset);
     const isForward = this.memory.blocks.has(partition.id, offset - 1);
-    const bytesMax = isForward ? limits.coldExtentBytes : 0;
+    const bytesMax = isForward ? this.extentBytes : 0;
     await this.loadRun(partition, row, offset, bytesMax, isForward);
     this.latency.observe((this.clock.monotonicMs() - startedMs) / 1000);
   }
@@ -110,7 +114,7 @@ export class ColdReader {
       .rowOf(partition, next)
       .then((row) => {
         if (row === undefined) return undefined;
-        return this.loadRun(partition, row, next, limits.coldExtentBytes, true);
+        return this.loadRun(partition, row, next, this.extentBytes, true);
       })
       .catch(() => {
         // The reader finds the same failure when it gets there, and is told.

@@ -72,17 +72,23 @@ export class SegmentBuilder {
   private readonly buffer: Buffer;
   private readonly bodyBytes: number;
   private readonly regions = new Map<PartitionId, Region>();
+  private readonly blockBytes: number;
   private batches = 0;
 
-  constructor(identity: SegmentIdentity, parts: readonly SegmentPart[]) {
+  constructor(
+    identity: SegmentIdentity,
+    parts: readonly SegmentPart[],
+    blockBytes: number = segmentBlockBytes,
+  ) {
     this.identity = identity;
+    this.blockBytes = blockBytes;
     let at = 0;
     let blocksMax = 0;
     for (const { partition, bytes } of [...parts].sort((a, b) => a.partition - b.partition)) {
       this.regions.set(partition, { partition, at, end: at + bytes, blocks: [], open: undefined });
       at += bytes;
       // A block is closed when the next batch would outgrow it, so two neighbours are larger than one block.
-      blocksMax += 1 + Math.ceil((2 * bytes) / segmentBlockBytes);
+      blocksMax += 1 + Math.ceil((2 * bytes) / blockBytes);
     }
     this.bodyBytes = at;
     this.buffer = Buffer.allocUnsafeSlow(
@@ -97,7 +103,7 @@ export class SegmentBuilder {
     assert(stored.length === storedHeaderBytes + header.bodyBytes, 'a whole batch is added');
     assert(region.at + stored.length <= region.end, 'a partition has no more than was announced');
     const { open } = region;
-    if (open !== undefined && region.at + stored.length - open.position > segmentBlockBytes) {
+    if (open !== undefined && region.at + stored.length - open.position > this.blockBytes) {
       this.closeBlock(region, open);
     }
     stored.copy(this.buffer, region.at);

@@ -17,6 +17,7 @@ import type { ObjectKey } from '../objects/object-store.ts';
 import type { ObjectId } from './object-names.ts';
 import { SegmentBuilder, type BuiltSegment } from './segment-builder.ts';
 import type { SegmentRow } from './segment-rows.ts';
+import { tierSizes, type TierSizes } from './tier-sizes.ts';
 import type { TierStore } from './tier-store.ts';
 
 /** Whole batches of one partition that stand in sealed generations. */
@@ -49,10 +50,9 @@ export interface SegmentWriterOptions {
   readonly source: SealedBatches;
   readonly clock: Clock;
   readonly failPoint: FailPoint;
+  /** Default: those of the limits. */
+  readonly sizes?: Pick<TierSizes, 'blockBytes' | 'verifyBytes'>;
 }
-
-/** Bytes read back at once. */
-const verifyBytes = 4 * 1024 * 1024;
 
 export class SegmentWriter {
   private readonly options: SegmentWriterOptions;
@@ -81,11 +81,12 @@ export class SegmentWriter {
     runs: readonly SealedRun[],
     record: (written: WrittenSegment) => Promise<T>,
   ): Promise<T> {
-    const { store, source, clock, failPoint } = this.options;
+    const { store, source, clock, failPoint, sizes = tierSizes } = this.options;
     return this.numbered(async (object) => {
       const builder = new SegmentBuilder(
         { ...object, shard: store.shard, tenant, createdAtMs: clock.wallMs() },
         runs,
+        sizes.blockBytes,
       );
       await source.read(runs, (header, stored) => builder.add(header, stored));
       const built = builder.finish();
@@ -136,15 +137,16 @@ export class SegmentWriter {
   }
 
   private async verify(key: ObjectKey, { checks }: Pick<BuiltSegment, 'checks'>): Promise<void> {
+    const { store, sizes = tierSizes } = this.options;
     for (let from = 0; from < checks.length;) {
       const first = checks[from];
       if (first === undefined) return;
       let to = from;
       let bytes = 0;
-      for (; to < checks.length && (to === from || bytes < verifyBytes); to++) {
+      for (; to < checks.length && (to === from || bytes < sizes.verifyBytes); to++) {
         bytes += checks[to]?.length ?? 0;
       }
-      const read = await this.options.store.getRange(key, first.position, bytes);
+      const read = await store.getRange(key, first.position, bytes);
       if (read?.length !== bytes) throw notWritten(key, 'is not there as a whole');
       for (const { position, length, crc } of checks.slice(from, to)) {
         const at = position - first.position;
