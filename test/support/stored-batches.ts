@@ -69,6 +69,7 @@ export function buildSegment(
   parts: ReadonlyMap<number, readonly Stored[]>,
   next: (count: number) => number = () => 0,
   identity: SegmentIdentity = segmentIdentity,
+  blockBytes?: number,
 ): BuiltSegment {
   const builder = new SegmentBuilder(
     identity,
@@ -76,6 +77,7 @@ export function buildSegment(
       partition: partitionId(partition),
       bytes: bytesOf(stored),
     })),
+    blockBytes,
   );
   let queues = [...parts.values()].map((stored) => [...stored]);
   while (queues.length > 0) {
