@@ -87,6 +87,39 @@ describe('the index of a generation', () => {
     );
   });
 
+  it('sealed, cuts a run of batches and names its pages as a walk through all batches would', () => {
+    const probes = fc.tuple(fc.nat(4_000), fc.nat(4_000), fc.nat(3_000));
+    fc.assert(
+      fc.property(batchesArbitrary, probes, (batches, [from, length, bytesMax]) => {
+        const { sealed } = build(batches);
+        for (let stream = 1; stream <= 5; stream++) {
+          const own = batches.filter((batch) => batch.stream === stream);
+          const offset = (own[0]?.first ?? 0) + from;
+          const behind = own.filter(({ first, count }) => first + count > offset);
+          let bytes = 0;
+          const run = behind.filter((batch, i) => {
+            bytes += batch.bytes;
+            return i === 0 || bytes <= bytesMax;
+          });
+          const last = run.at(-1);
+          expect(sealed.runFrom(stream, offset, bytesMax)).toEqual(
+            last && {
+              lastOffset: last.first + last.count - 1,
+              bytes: run.reduce((sum, batch) => sum + batch.bytes, 0),
+              batches: run.length,
+            },
+          );
+          const end = offset + length;
+          const between = own.filter(({ first, count }) => first <= end && first + count > offset);
+          expect([...sealed.pagesBetween(stream, offset, end)]).toEqual([
+            ...new Set(between.map(({ page }) => page)),
+          ]);
+        }
+      }),
+      { numRuns: 40 },
+    );
+  });
+
   it('refuses a seal with any bit flipped', () => {
     const { open } = build([
       { stream: 1, first: 0, count: 3, timeMs: 1, page: firstPage, at: 16, bytes: 10 },
