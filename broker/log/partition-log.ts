@@ -276,6 +276,8 @@ export class PartitionLog {
     const { tenant, pages, rows, endOffset } = checkpoint.manifest;
     this.manifest.tenant = tenant;
     this.manifest.restore(pages, rows, endOffset);
+    // Made while a trim was under way it has the new start beside segments from before it.
+    this.manifest.trim(this.startOffset);
   }
 
   replayBatch(header: StoredHeader): void {

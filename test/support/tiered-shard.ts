@@ -3,6 +3,7 @@
 import { partitionId, tenantId, type PartitionId } from '../../broker/core/ids.ts';
 import { silentLog } from '../../broker/core/log.ts';
 import { seededRandom, type Random } from '../../broker/core/random.ts';
+import type { StoredBatch } from '../../broker/log/stored-batch.ts';
 import type { PartitionLog } from '../../broker/log/partition-log.ts';
 import type {
   PartitionPolicy,
@@ -13,6 +14,7 @@ import type { ShardTierOptions } from '../../broker/shard/shard-tier.ts';
 import { Shard } from '../../broker/shard/shard.ts';
 import { BlockCache } from '../../broker/tier/block-cache.ts';
 import { Slots } from '../../broker/tier/slots.ts';
+import type { TierSizes } from '../../broker/tier/tier-sizes.ts';
 import { idleTier } from './idle-tier.ts';
 import { MemoryObjectStore } from './memory-object-store.ts';
 import { SimulatedDisk, turn } from './simulated-disk.ts';
@@ -26,6 +28,15 @@ export interface TieredShardOptions {
   readonly generationBytes?: number;
   readonly tier?: Partial<ShardTierOptions>;
 }
+
+/** A few records make an object, a few objects a page of a manifest. */
+export const smallSizes: TierSizes = {
+  segmentBytesMin: 600,
+  segmentBytesMax: 1_500,
+  blockBytes: 400,
+  extentBytes: 1_000,
+  verifyBytes: 700,
+};
 
 /** Fills generations while the partition under test rests. */
 const bystander = partitionId(99);
@@ -124,6 +135,16 @@ export class TieredShard {
     if (hotStartOffset < endOffset) throw new Error(`offset ${hotStartOffset} is still hot`);
   }
 
+  /** The batch that holds the offset, brought into memory when it is not there. */
+  async read(offset: number, partition = partitionId(1)): Promise<StoredBatch> {
+    const log = this.log(partition);
+    for (;;) {
+      const batch = log.read(offset, 1)?.[0];
+      if (batch !== undefined) return batch;
+      await this.until(log.load(offset));
+    }
+  }
+
   async retain(): Promise<void> {
     await this.until(this.shard.retain(this.policies));
   }
@@ -143,6 +164,8 @@ export class TieredShard {
       random: this.random,
       tier: {
         ...idleTier(),
+        sizes: smallSizes,
+        manifestPageRows: 2,
         objects: this.objects,
         memory: { blocks: new BlockCache(4_000), slots: new Slots(2) },
         hotRoom: () => ({ budgetBytes: 0, isDiskTight: false }),
