@@ -3,15 +3,16 @@ import type { PartitionLog } from '../log/partition-log.ts';
 import { planTrim } from '../log/retention-plan.ts';
 import type { RetentionPolicy } from './policies.ts';
 
-/** Durable when it resolves. `ackedBelow`: first offset that some subscription has not acked. */
+/** Durable when it resolves. `ackedBelow`: first offset that some subscription has not acked by now. */
 export async function trimPartition(
   log: PartitionLog,
   policy: RetentionPolicy,
-  ackedBelow: number,
+  ackedBelow: () => number,
   nowMs: number,
 ): Promise<void> {
   const { startOffset, endOffset } = log;
   if (startOffset >= endOffset) return;
+  const acked = ackedBelow();
   const youngerThan = (ageMs: number): Promise<number> => log.keptFromTime(nowMs - ageMs);
   const start = planTrim({
     startOffset,
@@ -20,8 +21,10 @@ export async function trimPartition(
     keptByBytes: policy.bytes > 0 ? await log.keptFromBytes(policy.bytes) : undefined,
     forever: policy.forever,
     // Whole batches and segments only: the one that holds the first unacked record stays.
-    ackedBelow: await log.keptFromOffset(ackedBelow),
+    ackedBelow: await log.keptFromOffset(acked),
     keptUnacked: policy.unackedAgeMs > 0 ? await youngerThan(policy.unackedAgeMs) : undefined,
   });
+  // Moved back, or come anew, while the store was asked: nothing goes before that was taken into account.
+  if (ackedBelow() < acked) return;
   if (start > startOffset) await log.trim(start);
 }

@@ -221,7 +221,7 @@ export class Shard {
       const policy = policies.of(log.id);
       if (policy === undefined || this.logs.get(log.id) !== log) continue;
       try {
-        await trimPartition(log, policy.retention, this.ackedBelow(log), nowMs);
+        await trimPartition(log, policy.retention, () => this.ackedBelow(log), nowMs);
       } catch (error) {
         const cause = toBrokerError(error).message;
         this.log.warn('retention of a partition failed', { partition: log.id, cause });
