@@ -63,6 +63,7 @@ export class PartitionLog {
   private readonly listeners = new Set<() => void>();
   /** Start as appended to the journal: a checkpoint behind that entry must not say an older one. */
   private trimmedTo: Offset = 0;
+  private isDropped = false;
 
   constructor(id: PartitionId, context: LogContext) {
     this.id = id;
@@ -223,11 +224,17 @@ export class PartitionLog {
 
   /** Moves the start; readers are not told, they find a gap. Durable when it resolves. */
   async trim(startOffset: Offset): Promise<void> {
-    if (startOffset <= this.trimmedTo) return;
+    // Behind the entry that drops the partition an entry of it would bring it back at the next start.
+    if (this.isDropped || startOffset <= this.trimmedTo) return;
     this.trimmedTo = startOffset;
     const entry = encodeTrimmed({ partition: this.id, startOffset });
     await this.journal.write(entryTypes.trimmed, entry);
     this.moveStart(startOffset);
+  }
+
+  /** Its topic is deleted: who still holds the log changes nothing any more. */
+  drop(): void {
+    this.isDropped = true;
   }
 
   /** An entry of the journal has recorded the segment: the store has these records, whatever becomes of the disk. */

@@ -146,10 +146,10 @@ export class Shard {
     for (const { id, index } of placement.partitions) {
       if (subscription.dispatcher(id) !== undefined) continue;
       const state = recovered?.get(id);
-      const start =
-        state === undefined ? await startOffset(this.partition(id), placement.start) : 0;
-      // Opened by another call meanwhile.
-      if (subscription.dispatcher(id) !== undefined) continue;
+      const log = this.partition(id);
+      const start = state === undefined ? await startOffset(log, placement.start) : 0;
+      // Opened by another call, or dropped with its topic, meanwhile.
+      if (subscription.dispatcher(id) !== undefined || this.logs.get(id) !== log) continue;
       const dispatcher = createDispatcher(this, placement, { id, index }, state, start);
       if (state === undefined) created.push(this.writeEntry(dispatcher.checkpoint()));
       subscription.add(id, dispatcher);
@@ -195,6 +195,7 @@ export class Shard {
   /** Forgets deleted partitions; durable when it resolves. Safe to repeat. */
   async dropPartitions(ids: readonly PartitionId[]): Promise<void> {
     for (const id of ids) {
+      this.logs.get(id)?.drop();
       this.logs.delete(id);
       this.subscribers.delete(id);
     }

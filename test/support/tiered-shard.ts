@@ -135,6 +135,30 @@ export class TieredShard {
     if (hotStartOffset < endOffset) throw new Error(`offset ${hotStartOffset} is still hot`);
   }
 
+  /** Partition 1 with so many records, a segment each, all of them cold; pages of its manifest are not read yet. */
+  static async cold(records: number): Promise<TieredShard> {
+    const tiered = await TieredShard.open();
+    for (let i = 0; i < records; i++) {
+      await tiered.publish(Buffer.alloc(100, i));
+      await tiered.until(tiered.shard.tier.offloader.offloadNow([partitionId(1)]));
+    }
+    await tiered.cool();
+    return tiered;
+  }
+
+  /** From now on the store reads no object until it is released; `asked` resolves when it was asked for one. */
+  holdGets(): { readonly asked: Promise<void>; release(): void } {
+    const asked = Promise.withResolvers<void>();
+    const released = Promise.withResolvers<void>();
+    const get = this.objects.get.bind(this.objects);
+    this.objects.get = async (...args) => {
+      asked.resolve();
+      await released.promise;
+      return get(...args);
+    };
+    return { asked: asked.promise, release: () => released.resolve() };
+  }
+
   /** The batch that holds the offset, brought into memory when it is not there. */
   async read(offset: number, partition = partitionId(1)): Promise<StoredBatch> {
     const log = this.log(partition);
