@@ -189,7 +189,7 @@ export class Broker {
   }
 
   topicFigures(topic: Topic): TopicFigures {
-    const open = this.directory.byTopicId(topic.id);
+    const open = this.directory.stillOpen(topic);
     const partitions = open.logs.map((log, partition) => partitionFigures(partition, log));
     const sumOf = (figure: (one: PartitionFigures) => number): number =>
       partitions.reduce((sum, one) => sum + figure(one), 0);

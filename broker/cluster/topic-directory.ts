@@ -58,6 +58,13 @@ export class TopicDirectory {
     return defined(this.byId.get(id), `open topic ${id}`);
   }
 
+  /** A topic that was there when the request began. Throws TOPIC_NOT_FOUND: it was deleted meanwhile. */
+  stillOpen({ id, name }: Topic): OpenTopic {
+    const open = this.byId.get(id);
+    if (open === undefined) throw topicNotFound(name.full);
+    return open;
+  }
+
   /** Opens a new topic, or takes over what changed in one. */
   put(topic: Topic): OpenTopic {
     const logs = topic.partitions.map((id, i) => this.shardOf(topic, i).partition(id));
