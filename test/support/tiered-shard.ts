@@ -147,7 +147,7 @@ export class TieredShard {
   }
 
   /** From now on the store reads no object until it is released; `asked` resolves when it was asked for one. */
-  holdGets(): { readonly asked: Promise<void>; release(): void } {
+  holdGets(): { readonly asked: Promise<void>; readonly release: () => void } {
     const asked = Promise.withResolvers<void>();
     const released = Promise.withResolvers<void>();
     const get = this.objects.get.bind(this.objects);
