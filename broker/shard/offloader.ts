@@ -77,7 +77,7 @@ interface Round {
   recorded: Promise<void>;
   /** Of the store: no more tasks are begun. */
   failure: BrokerError | undefined;
-  /** Tasks of several partitions were given up, and can go one by one now. */
+  /** Tasks were given up and can go otherwise at once: one by one, or without what has expired meanwhile. */
   isBrokenUp: boolean;
 }
 
@@ -287,6 +287,10 @@ export class Offloader {
       const at = run?.firstOffset ?? round.ends.get(partition) ?? 0;
       round.stuckAt.set(partition, Math.min(at, round.stuckAt.get(partition) ?? Infinity));
     }
+    if (this.hasExpired(runs)) {
+      round.isBrokenUp = true;
+      return;
+    }
     if (error.kind !== 'corrupt') {
       round.failure ??= error;
       return;
@@ -298,6 +302,14 @@ export class Offloader {
     });
     const nowMs = clock.monotonicMs();
     if (this.damaged.note(partitions, error.message, nowMs)) round.isBrokenUp = true;
+  }
+
+  /** Whether some of it is expired or deleted by now, so that its generation may be gone: no failure, and no damage. */
+  private hasExpired(runs: readonly SealedRun[]): boolean {
+    return runs.some(({ partition, firstOffset }) => {
+      const log = this.options.logOf(partition);
+      return log === undefined || log.startOffset > firstOffset;
+    });
   }
 
   /** `runs`: filled with what the object takes. `before`: resolves when what must be recorded first is, or is not. */

@@ -9,9 +9,11 @@ import { idleTier } from '../support/idle-tier.ts';
 import { MemoryObjectStore } from '../support/memory-object-store.ts';
 import { rejectionOf } from '../support/reason-of.ts';
 import { SimulatedDisk } from '../support/simulated-disk.ts';
+import { TieredShard } from '../support/tiered-shard.ts';
 
 const KiB = 1024;
 const partition = partitionId(1);
+const bystander = partitionId(99);
 const forever = { ageMs: 0, bytes: 0, forever: true, unackedAgeMs: 0 };
 const policy = { tenant: tenantId(1), retention: forever, hot: { ageMs: 0, bytes: 0 } };
 
@@ -87,5 +89,27 @@ describe('an offload that is waited for', () => {
     await offloading;
     await shard.tier.sweep();
     expect([...objects.objects.keys()].filter((key) => key.endsWith('.seg'))).toEqual([]);
+  });
+});
+
+describe('an offload under way', () => {
+  it('is no failure when its records expire and leave the disk while it waits for its turn', async () => {
+    const tiered = await TieredShard.open({ tier: { offloadBytesPerSecond: 1_000 } });
+    for (let i = 0; i < 10; i++) await tiered.publish(Buffer.alloc(500, i));
+    const { tier, journal } = tiered.shard;
+    const offloading = tier.offloader.offloadNow([partition]);
+    offloading.catch(() => {});
+    while (tier.offloader.figures.objects === 0) await tiered.until(Promise.resolve());
+    const log = tiered.log();
+    await tiered.until(log.trim(log.endOffset));
+    for (let i = 0; i < 3; i++) {
+      await tiered.publish(Buffer.alloc(1), 1, bystander);
+      await tiered.until(journal.sealNewest());
+    }
+    tiered.retention.set(partition, { ageMs: 0, bytes: 0, forever: false, unackedAgeMs: 0 });
+    await tiered.retain();
+    expect(journal.index.firstOffset(partition)).toBeUndefined();
+    await tiered.until(offloading);
+    expect(tier.offloader.figures).toMatchObject({ failures: 0, lastFailure: '' });
   });
 });
