@@ -33,6 +33,72 @@ describe('a store that hangs', () => {
   );
 });
 
+describe('whatever a store does', () => {
+  it.each([
+    'away',
+    'hangs',
+    'read-only',
+    'put answers lost',
+    'wrong bytes once',
+    'wrong bytes',
+    'truncated',
+    'lists fail',
+    'deletes fail',
+  ] as const)('publishing, hot reads, acks and administration go on: %s', async (fault) => {
+    const { store, client } = tiered;
+    store.fault = fault;
+    await client.topics.apply('t', { retention: forever });
+    await client.subscriptions.apply('t', 'q', { kind: 'queue', start: 'earliest' });
+    await tiered.publish('t', 500);
+    expect(await tiered.read('t')).toEqual(valuesFrom(0, 500));
+    const consumer = client.consumer('t', 'q');
+    let acked = 0;
+    for await (const message of consumer) {
+      await message.ackConfirmed();
+      if (++acked === 100) break;
+    }
+    await consumer.close();
+    expect((await client.subscriptions.get('t', 'q')).partitions).toMatchObject([{ backlog: 400 }]);
+    await client.subscriptions.delete('t', 'q');
+    await client.topics.delete('t');
+  });
+});
+
+describe('an object that is written', () => {
+  it.each(['wrong bytes', 'truncated'] as const)(
+    'and reads back with %s is not relied on: nothing leaves the disk until one reads back right',
+    async (fault) => {
+      const { store, client } = tiered;
+      await client.topics.apply('t', { retention: forever });
+      store.fault = fault;
+      await tiered.publish('t', 2_500);
+      const refusal = await failureOf(client.topics.offload('t', { wait: true }));
+      expect(refusal.reason).toBe('STORE_FAILED');
+      expect(await tiered.partition('t')).toMatchObject({ hotStartOffset: 0, coldBytes: 0 });
+      store.fault = 'none';
+      await expect
+        .poll(async () => (await tiered.partition('t')).coldBytes, { timeout: 10_000 })
+        .toBeGreaterThan(2_000_000);
+      expect(await tiered.read('t')).toEqual(valuesFrom(0, 2_500));
+    },
+  );
+
+  it('without an answer is given up at its deadline, and written again under another name', async () => {
+    const { store, client } = tiered;
+    await client.topics.apply('t', { retention: forever });
+    await tiered.publish('t', 300);
+    store.hits = (key) => key.endsWith('.seg');
+    store.fault = 'hangs';
+    const offloading = client.topics.offload('t', { wait: true });
+    await expect.poll(() => store.hanging).toBe(1);
+    store.fault = 'none';
+    expect((await failureOf(offloading)).reason).toBe('STORE_FAILED');
+    await client.topics.offload('t', { wait: true });
+    expect(await tiered.segmentPaths()).toHaveLength(1);
+    expect(await tiered.read('t')).toEqual(valuesFrom(0, 300));
+  });
+});
+
 describe('garbage in a store', () => {
   it('that refuses to list or to delete stays until it does, and nothing else is held up', async () => {
     const { store, client } = tiered;
