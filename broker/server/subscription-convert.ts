@@ -27,6 +27,9 @@ export function kindToProto(kind: Kind): SubscriptionKind {
 const blockReasons: Readonly<Record<BlockedReason, BlockReason>> = {
   no_consumers: BlockReason.NO_CONSUMERS,
   no_credit: BlockReason.NO_CREDIT,
+  key_busy: BlockReason.KEY_BUSY,
+  throttled: BlockReason.THROTTLED,
+  dead_letter_failing: BlockReason.DEAD_LETTER_FAILING,
   delayed: BlockReason.DELAYED,
   unacked_limit: BlockReason.UNACKED_LIMIT,
   paused: BlockReason.PAUSED,

@@ -27,6 +27,9 @@ export type BlockedReason =
   | 'unacked_limit'
   | 'paused'
   | 'cold_read_failing'
+  | 'key_busy'
+  | 'throttled'
+  | 'dead_letter_failing'
   | 'data_loss';
 
 export interface Consumer {

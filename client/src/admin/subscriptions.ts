@@ -36,6 +36,9 @@ export type BlockedReason =
   | 'paused'
   | 'data loss'
   | 'cold read failing'
+  | 'keys busy'
+  | 'throttled'
+  | 'dead letter failing'
   | 'unknown';
 
 export interface SubscriptionPartition {
@@ -202,6 +205,9 @@ const blockedReasons: Readonly<Record<BlockReason, BlockedReason>> = {
   [BlockReason.PAUSED]: 'paused',
   [BlockReason.DATA_LOSS]: 'data loss',
   [BlockReason.COLD_READ_FAILING]: 'cold read failing',
+  [BlockReason.KEY_BUSY]: 'keys busy',
+  [BlockReason.THROTTLED]: 'throttled',
+  [BlockReason.DEAD_LETTER_FAILING]: 'dead letter failing',
 };
 
 function partitionFromProto(status: SubscriptionPartitionStatus): SubscriptionPartition {

@@ -17,7 +17,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file millrace/v1/consume.proto.
  */
 export const file_millrace_v1_consume: GenFile = /*@__PURE__*/
-  fileDesc("ChltaWxscmFjZS92MS9jb25zdW1lLnByb3RvEgttaWxscmFjZS52MSKdAQoUQ29uc3VtZVN0cmVhbVJlcXVlc3QSJwoEb3BlbhgBIAEoCzIZLm1pbGxyYWNlLnYxLkNvbnN1bWVyT3BlbhIjCgZjcmVkaXQYAiABKAsyEy5taWxscmFjZS52MS5DcmVkaXQSIwoEYWNrcxgDIAMoCzIVLm1pbGxyYWNlLnYxLkFja1JhbmdlEhIKCmNvbmZpcm1faWQYBCABKAQicgoMQ29uc3VtZXJPcGVuEg0KBXRvcGljGAEgASgJEhQKDHN1YnNjcmlwdGlvbhgCIAEoCRIQCghjb25zdW1lchgDIAEoCRIrCgRraW5kGAQgASgOMh0ubWlsbHJhY2UudjEuU3Vic2NyaXB0aW9uS2luZCIoCgZDcmVkaXQSDwoHcmVjb3JkcxgBIAEoDRINCgVieXRlcxgCIAEoDSKNAQoIQWNrUmFuZ2USEQoJcGFydGl0aW9uGAEgASgNEhQKDGZpcnN0X29mZnNldBgCIAEoBBITCgtsYXN0X29mZnNldBgDIAEoBBIiCgR2ZXJiGAQgASgOMhQubWlsbHJhY2UudjEuQWNrVmVyYhINCgVsZWFzZRgFIAEoBBIQCghkZWxheV9tcxgGIAEoDSL7AgoVQ29uc3VtZVN0cmVhbVJlc3BvbnNlEisKBm9wZW5lZBgBIAEoCzIbLm1pbGxyYWNlLnYxLkNvbnN1bWVyT3BlbmVkEikKCmRlbGl2ZXJpZXMYAiADKAsyFS5taWxscmFjZS52MS5EZWxpdmVyeRIeCgRnYXBzGAMgAygLMhAubWlsbHJhY2UudjEuR2FwEjMKDWNvbmZpcm1hdGlvbnMYBCADKAsyHC5taWxscmFjZS52MS5BY2tDb25maXJtYXRpb24SNAoKYXNzaWdubWVudBgFIAEoCzIgLm1pbGxyYWNlLnYxLlBhcnRpdGlvbkFzc2lnbm1lbnQSKwoLbGVhc2VzX2xvc3QYBiADKAsyFi5taWxscmFjZS52MS5MZWFzZUxvc3QSLQoMYWNrX2ZhaWx1cmVzGAcgAygLMhcubWlsbHJhY2UudjEuQWNrRmFpbHVyZRIjCgZub3RpY2UYCCABKAsyEy5taWxscmFjZS52MS5Ob3RpY2UigQEKDkNvbnN1bWVyT3BlbmVkEhAKCGNvbnN1bWVyGAEgASgJEisKBGtpbmQYAiABKA4yHS5taWxscmFjZS52MS5TdWJzY3JpcHRpb25LaW5kEhcKD2Fja19kZWFkbGluZV9tcxgDIAEoDRIXCg9wYXJ0aXRpb25fY291bnQYBCABKA0iJQoTUGFydGl0aW9uQXNzaWdubWVudBIOCgZhY3RpdmUYASADKA0iLQoJTGVhc2VMb3N0EhEKCXBhcnRpdGlvbhgBIAEoDRINCgVsZWFzZRgCIAEoBCJQCg9BY2tDb25maXJtYXRpb24SEgoKY29uZmlybV9pZBgBIAEoBBIpCghmYWlsdXJlcxgCIAMoCzIXLm1pbGxyYWNlLnYxLkFja0ZhaWx1cmUifAoKQWNrRmFpbHVyZRIRCglwYXJ0aXRpb24YASABKA0SFAoMZmlyc3Rfb2Zmc2V0GAIgASgEEhMKC2xhc3Rfb2Zmc2V0GAMgASgEEg0KBWxlYXNlGAQgASgEEiEKBWVycm9yGAUgASgLMhIubWlsbHJhY2UudjEuRXJyb3IqiwEKB0Fja1ZlcmISGAoUQUNLX1ZFUkJfVU5TUEVDSUZJRUQQABIQCgxBQ0tfVkVSQl9BQ0sQARIRCg1BQ0tfVkVSQl9OQUNLEAISEwoPQUNLX1ZFUkJfRVhURU5EEAMSEwoPQUNLX1ZFUkJfUkVUVVJOEAQSFwoTQUNLX1ZFUkJfQ1VNVUxBVElWRRAFMnIKDkNvbnN1bWVTZXJ2aWNlEmAKDUNvbnN1bWVTdHJlYW0SIS5taWxscmFjZS52MS5Db25zdW1lU3RyZWFtUmVxdWVzdBoiLm1pbGxyYWNlLnYxLkNvbnN1bWVTdHJlYW1SZXNwb25zZSIEyPMYAygBMAFiBnByb3RvMw", [file_millrace_v1_error, file_millrace_v1_permission, file_millrace_v1_stream, file_millrace_v1_subscription]);
+  fileDesc("ChltaWxscmFjZS92MS9jb25zdW1lLnByb3RvEgttaWxscmFjZS52MSKdAQoUQ29uc3VtZVN0cmVhbVJlcXVlc3QSJwoEb3BlbhgBIAEoCzIZLm1pbGxyYWNlLnYxLkNvbnN1bWVyT3BlbhIjCgZjcmVkaXQYAiABKAsyEy5taWxscmFjZS52MS5DcmVkaXQSIwoEYWNrcxgDIAMoCzIVLm1pbGxyYWNlLnYxLkFja1JhbmdlEhIKCmNvbmZpcm1faWQYBCABKAQicgoMQ29uc3VtZXJPcGVuEg0KBXRvcGljGAEgASgJEhQKDHN1YnNjcmlwdGlvbhgCIAEoCRIQCghjb25zdW1lchgDIAEoCRIrCgRraW5kGAQgASgOMh0ubWlsbHJhY2UudjEuU3Vic2NyaXB0aW9uS2luZCIoCgZDcmVkaXQSDwoHcmVjb3JkcxgBIAEoDRINCgVieXRlcxgCIAEoDSKdAQoIQWNrUmFuZ2USEQoJcGFydGl0aW9uGAEgASgNEhQKDGZpcnN0X29mZnNldBgCIAEoBBITCgtsYXN0X29mZnNldBgDIAEoBBIiCgR2ZXJiGAQgASgOMhQubWlsbHJhY2UudjEuQWNrVmVyYhINCgVsZWFzZRgFIAEoBBIQCghkZWxheV9tcxgGIAEoDRIOCgZyZWFzb24YByABKAki+wIKFUNvbnN1bWVTdHJlYW1SZXNwb25zZRIrCgZvcGVuZWQYASABKAsyGy5taWxscmFjZS52MS5Db25zdW1lck9wZW5lZBIpCgpkZWxpdmVyaWVzGAIgAygLMhUubWlsbHJhY2UudjEuRGVsaXZlcnkSHgoEZ2FwcxgDIAMoCzIQLm1pbGxyYWNlLnYxLkdhcBIzCg1jb25maXJtYXRpb25zGAQgAygLMhwubWlsbHJhY2UudjEuQWNrQ29uZmlybWF0aW9uEjQKCmFzc2lnbm1lbnQYBSABKAsyIC5taWxscmFjZS52MS5QYXJ0aXRpb25Bc3NpZ25tZW50EisKC2xlYXNlc19sb3N0GAYgAygLMhYubWlsbHJhY2UudjEuTGVhc2VMb3N0Ei0KDGFja19mYWlsdXJlcxgHIAMoCzIXLm1pbGxyYWNlLnYxLkFja0ZhaWx1cmUSIwoGbm90aWNlGAggASgLMhMubWlsbHJhY2UudjEuTm90aWNlIoEBCg5Db25zdW1lck9wZW5lZBIQCghjb25zdW1lchgBIAEoCRIrCgRraW5kGAIgASgOMh0ubWlsbHJhY2UudjEuU3Vic2NyaXB0aW9uS2luZBIXCg9hY2tfZGVhZGxpbmVfbXMYAyABKA0SFwoPcGFydGl0aW9uX2NvdW50GAQgASgNIiUKE1BhcnRpdGlvbkFzc2lnbm1lbnQSDgoGYWN0aXZlGAEgAygNIi0KCUxlYXNlTG9zdBIRCglwYXJ0aXRpb24YASABKA0SDQoFbGVhc2UYAiABKAQiUAoPQWNrQ29uZmlybWF0aW9uEhIKCmNvbmZpcm1faWQYASABKAQSKQoIZmFpbHVyZXMYAiADKAsyFy5taWxscmFjZS52MS5BY2tGYWlsdXJlInwKCkFja0ZhaWx1cmUSEQoJcGFydGl0aW9uGAEgASgNEhQKDGZpcnN0X29mZnNldBgCIAEoBBITCgtsYXN0X29mZnNldBgDIAEoBBINCgVsZWFzZRgEIAEoBBIhCgVlcnJvchgFIAEoCzISLm1pbGxyYWNlLnYxLkVycm9yIn0KC1B1bGxSZXF1ZXN0Eg0KBXRvcGljGAEgASgJEhQKDHN1YnNjcmlwdGlvbhgCIAEoCRITCgtyZWNvcmRzX21heBgDIAEoDRIRCglieXRlc19tYXgYBCABKA0SDwoHd2FpdF9tcxgFIAEoDRIQCghjb25zdW1lchgGIAEoCSJSCgxQdWxsUmVzcG9uc2USKQoKZGVsaXZlcmllcxgBIAMoCzIVLm1pbGxyYWNlLnYxLkRlbGl2ZXJ5EhcKD2Fja19kZWFkbGluZV9tcxgCIAEoDSJeChJBY2tub3dsZWRnZVJlcXVlc3QSDQoFdG9waWMYASABKAkSFAoMc3Vic2NyaXB0aW9uGAIgASgJEiMKBGFja3MYAyADKAsyFS5taWxscmFjZS52MS5BY2tSYW5nZSJAChNBY2tub3dsZWRnZVJlc3BvbnNlEikKCGZhaWx1cmVzGAEgAygLMhcubWlsbHJhY2UudjEuQWNrRmFpbHVyZSqgAQoHQWNrVmVyYhIYChRBQ0tfVkVSQl9VTlNQRUNJRklFRBAAEhAKDEFDS19WRVJCX0FDSxABEhEKDUFDS19WRVJCX05BQ0sQAhITCg9BQ0tfVkVSQl9FWFRFTkQQAxITCg9BQ0tfVkVSQl9SRVRVUk4QBBIXChNBQ0tfVkVSQl9DVU1VTEFUSVZFEAUSEwoPQUNLX1ZFUkJfUkVKRUNUEAYyjQIKDkNvbnN1bWVTZXJ2aWNlEmAKDUNvbnN1bWVTdHJlYW0SIS5taWxscmFjZS52MS5Db25zdW1lU3RyZWFtUmVxdWVzdBoiLm1pbGxyYWNlLnYxLkNvbnN1bWVTdHJlYW1SZXNwb25zZSIEyPMYAygBMAESQQoEUHVsbBIYLm1pbGxyYWNlLnYxLlB1bGxSZXF1ZXN0GhkubWlsbHJhY2UudjEuUHVsbFJlc3BvbnNlIgTI8xgDElYKC0Fja25vd2xlZGdlEh8ubWlsbHJhY2UudjEuQWNrbm93bGVkZ2VSZXF1ZXN0GiAubWlsbHJhY2UudjEuQWNrbm93bGVkZ2VSZXNwb25zZSIEyPMYA2IGcHJvdG8z", [file_millrace_v1_error, file_millrace_v1_permission, file_millrace_v1_stream, file_millrace_v1_subscription]);
 
 /**
  * HOT. `open` in the first message only.
@@ -144,7 +144,7 @@ export type AckRange = Message<"millrace.v1.AckRange"> & {
   verb: AckVerb;
 
   /**
-   * Needed by NACK, EXTEND and RETURN, which only the present holder may say; a stale one is
+   * Needed by NACK, EXTEND, REJECT and RETURN, which only the present holder may say; a stale one is
    * reported as LEASE_LOST. ACK is honoured from a stale lease too: the work is done.
    *
    * @generated from field: uint64 lease = 5;
@@ -158,6 +158,13 @@ export type AckRange = Message<"millrace.v1.AckRange"> & {
    * @generated from field: uint32 delay_ms = 6;
    */
   delayMs: number;
+
+  /**
+   * NACK and REJECT: what went wrong, kept with the dead letter. At most 256 bytes of UTF-8.
+   *
+   * @generated from field: string reason = 7;
+   */
+  reason: string;
 };
 
 /**
@@ -368,6 +375,130 @@ export const AckFailureSchema: GenMessage<AckFailure> = /*@__PURE__*/
   messageDesc(file_millrace_v1_consume, 9);
 
 /**
+ * @generated from message millrace.v1.PullRequest
+ */
+export type PullRequest = Message<"millrace.v1.PullRequest"> & {
+  /**
+   * @generated from field: string topic = 1;
+   */
+  topic: string;
+
+  /**
+   * A queue or a keyed queue.
+   *
+   * @generated from field: string subscription = 2;
+   */
+  subscription: string;
+
+  /**
+   * At most 1,000. Default 10.
+   *
+   * @generated from field: uint32 records_max = 3;
+   */
+  recordsMax: number;
+
+  /**
+   * Batch bytes; a single larger batch is given nevertheless. At most and by default 1 MiB.
+   *
+   * @generated from field: uint32 bytes_max = 4;
+   */
+  bytesMax: number;
+
+  /**
+   * How long to wait for a first record, at most 20 s. 0: do not wait.
+   *
+   * @generated from field: uint32 wait_ms = 5;
+   */
+  waitMs: number;
+
+  /**
+   * As in ConsumerOpen.
+   *
+   * @generated from field: string consumer = 6;
+   */
+  consumer: string;
+};
+
+/**
+ * Describes the message millrace.v1.PullRequest.
+ * Use `create(PullRequestSchema)` to create a new message.
+ */
+export const PullRequestSchema: GenMessage<PullRequest> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_consume, 10);
+
+/**
+ * @generated from message millrace.v1.PullResponse
+ */
+export type PullResponse = Message<"millrace.v1.PullResponse"> & {
+  /**
+   * Empty: nothing came in time.
+   *
+   * @generated from field: repeated millrace.v1.Delivery deliveries = 1;
+   */
+  deliveries: Delivery[];
+
+  /**
+   * @generated from field: uint32 ack_deadline_ms = 2;
+   */
+  ackDeadlineMs: number;
+};
+
+/**
+ * Describes the message millrace.v1.PullResponse.
+ * Use `create(PullResponseSchema)` to create a new message.
+ */
+export const PullResponseSchema: GenMessage<PullResponse> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_consume, 11);
+
+/**
+ * @generated from message millrace.v1.AcknowledgeRequest
+ */
+export type AcknowledgeRequest = Message<"millrace.v1.AcknowledgeRequest"> & {
+  /**
+   * @generated from field: string topic = 1;
+   */
+  topic: string;
+
+  /**
+   * @generated from field: string subscription = 2;
+   */
+  subscription: string;
+
+  /**
+   * At most 10,000.
+   *
+   * @generated from field: repeated millrace.v1.AckRange acks = 3;
+   */
+  acks: AckRange[];
+};
+
+/**
+ * Describes the message millrace.v1.AcknowledgeRequest.
+ * Use `create(AcknowledgeRequestSchema)` to create a new message.
+ */
+export const AcknowledgeRequestSchema: GenMessage<AcknowledgeRequest> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_consume, 12);
+
+/**
+ * @generated from message millrace.v1.AcknowledgeResponse
+ */
+export type AcknowledgeResponse = Message<"millrace.v1.AcknowledgeResponse"> & {
+  /**
+   * Only what failed; all other ranges are durable.
+   *
+   * @generated from field: repeated millrace.v1.AckFailure failures = 1;
+   */
+  failures: AckFailure[];
+};
+
+/**
+ * Describes the message millrace.v1.AcknowledgeResponse.
+ * Use `create(AcknowledgeResponseSchema)` to create a new message.
+ */
+export const AcknowledgeResponseSchema: GenMessage<AcknowledgeResponse> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_consume, 13);
+
+/**
  * What became of delivered records.
  *
  * @generated from enum millrace.v1.AckVerb
@@ -413,6 +544,13 @@ export const AckVerb = {
    * @generated from enum value: ACK_VERB_CUMULATIVE = 5;
    */
   CUMULATIVE: 5,
+
+  /**
+   * Will never succeed: straight to the dead-letter topic, or dropped (and counted) when there is none.
+   *
+   * @generated from enum value: ACK_VERB_REJECT = 6;
+   */
+  REJECT: 6,
 } as const;
 
 /**
@@ -443,6 +581,27 @@ export const ConsumeService: GenService<{
     methodKind: "bidi_streaming";
     input: typeof ConsumeStreamRequestSchema;
     output: typeof ConsumeStreamResponseSchema;
+  },
+  /**
+   * Takes some records of a queue without a stream, for scripts and functions. They are held under leases until they
+   * are acknowledged, or until the ack deadline.
+   *
+   * @generated from rpc millrace.v1.ConsumeService.Pull
+   */
+  pull: {
+    methodKind: "unary";
+    input: typeof PullRequestSchema;
+    output: typeof PullResponseSchema;
+  },
+  /**
+   * Settles what Pull or a stream delivered. Durable when it answers.
+   *
+   * @generated from rpc millrace.v1.ConsumeService.Acknowledge
+   */
+  acknowledge: {
+    methodKind: "unary";
+    input: typeof AcknowledgeRequestSchema;
+    output: typeof AcknowledgeResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_millrace_v1_consume, 0);

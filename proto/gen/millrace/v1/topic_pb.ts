@@ -5,16 +5,16 @@
 // @generated from file millrace/v1/topic.proto (package millrace.v1, syntax proto3)
 /* eslint-disable */
 
-import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
-import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
+import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
+import { enumDesc, fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
 import { file_millrace_v1_permission } from "./permission_pb.ts";
-import type { Message } from "@bufbuild/protobuf";
+import type { Message, UnknownEnum } from "@bufbuild/protobuf";
 
 /**
  * Describes the file millrace/v1/topic.proto.
  */
 export const file_millrace_v1_topic: GenFile = /*@__PURE__*/
-  fileDesc("ChdtaWxscmFjZS92MS90b3BpYy5wcm90bxILbWlsbHJhY2UudjEiiQEKBVRvcGljEgwKBG5hbWUYASABKAkSEAoIdG9waWNfaWQYAiABKAkSEAoIcmV2aXNpb24YAyABKAkSJAoEc3BlYxgEIAEoCzIWLm1pbGxyYWNlLnYxLlRvcGljU3BlYxIoCgZzdGF0dXMYBSABKAsyGC5taWxscmFjZS52MS5Ub3BpY1N0YXR1cyK3AQoJVG9waWNTcGVjEhcKCnBhcnRpdGlvbnMYASABKA1IAIgBARIpCglyZXRlbnRpb24YAiABKAsyFi5taWxscmFjZS52MS5SZXRlbnRpb24SHAoPYmF0Y2hfYnl0ZXNfbWF4GAMgASgNSAGIAQESJQoHdGllcmluZxgEIAEoCzIULm1pbGxyYWNlLnYxLlRpZXJpbmdCDQoLX3BhcnRpdGlvbnNCEgoQX2JhdGNoX2J5dGVzX21heCJTCglSZXRlbnRpb24SDgoGYWdlX21zGAEgASgEEg0KBWJ5dGVzGAIgASgEEg8KB2ZvcmV2ZXIYAyABKAgSFgoOdW5hY2tlZF9hZ2VfbXMYBCABKAQiMAoHVGllcmluZxISCgpob3RfYWdlX21zGAEgASgEEhEKCWhvdF9ieXRlcxgCIAEoBCKYAQoLVG9waWNTdGF0dXMSMAoKcGFydGl0aW9ucxgBIAMoCzIcLm1pbGxyYWNlLnYxLlBhcnRpdGlvblN0YXR1cxIUCgxzdG9yZWRfYnl0ZXMYAiABKAQSGgoSc3Vic2NyaXB0aW9uX2NvdW50GAMgASgNEhEKCWhvdF9ieXRlcxgEIAEoBBISCgpjb2xkX2J5dGVzGAUgASgEIpwCCg9QYXJ0aXRpb25TdGF0dXMSEQoJcGFydGl0aW9uGAEgASgNEhQKDHN0YXJ0X29mZnNldBgCIAEoBBISCgplbmRfb2Zmc2V0GAMgASgEEhQKDHN0b3JlZF9ieXRlcxgEIAEoBBIbChNsYXN0X2FwcGVuZF90aW1lX21zGAUgASgEEioKBW93bmVyGAYgASgLMhsubWlsbHJhY2UudjEuUGFydGl0aW9uT3duZXISDgoGZGFtYWdlGAcgASgJEhgKEGhvdF9zdGFydF9vZmZzZXQYCCABKAQSHAoUb2ZmbG9hZGVkX2VuZF9vZmZzZXQYCSABKAQSEQoJaG90X2J5dGVzGAogASgEEhIKCmNvbGRfYnl0ZXMYCyABKAQiUgoOUGFydGl0aW9uT3duZXISEQoJcGFydGl0aW9uGAEgASgNEg0KBXNoYXJkGAIgASgJEg0KBWVwb2NoGAMgASgNEg8KB2FkZHJlc3MYBCABKAkiagoRQXBwbHlUb3BpY1JlcXVlc3QSDAoEbmFtZRgBIAEoCRIkCgRzcGVjGAIgASgLMhYubWlsbHJhY2UudjEuVG9waWNTcGVjEhAKCHJldmlzaW9uGAMgASgJEg8KB2RyeV9ydW4YBCABKAgiWQoSQXBwbHlUb3BpY1Jlc3BvbnNlEiEKBXRvcGljGAEgASgLMhIubWlsbHJhY2UudjEuVG9waWMSDwoHY2hhbmdlcxgCIAMoCRIPCgdjcmVhdGVkGAMgASgIIh8KD0dldFRvcGljUmVxdWVzdBIMCgRuYW1lGAEgASgJIjUKEEdldFRvcGljUmVzcG9uc2USIQoFdG9waWMYASABKAsyEi5taWxscmFjZS52MS5Ub3BpYyJKChFMaXN0VG9waWNzUmVxdWVzdBIOCgZwcmVmaXgYASABKAkSEQoJcGFnZV9zaXplGAIgASgNEhIKCnBhZ2VfdG9rZW4YAyABKAkiUQoSTGlzdFRvcGljc1Jlc3BvbnNlEiIKBnRvcGljcxgBIAMoCzISLm1pbGxyYWNlLnYxLlRvcGljEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSI0ChJEZWxldGVUb3BpY1JlcXVlc3QSDAoEbmFtZRgBIAEoCRIQCgh0b3BpY19pZBgCIAEoCSIVChNEZWxldGVUb3BpY1Jlc3BvbnNlIjEKE09mZmxvYWRUb3BpY1JlcXVlc3QSDAoEbmFtZRgBIAEoCRIMCgR3YWl0GAIgASgIIkAKFE9mZmxvYWRUb3BpY1Jlc3BvbnNlEigKBnN0YXR1cxgBIAEoCzIYLm1pbGxyYWNlLnYxLlRvcGljU3RhdHVzIiIKEkxvY2F0ZVRvcGljUmVxdWVzdBIMCgRuYW1lGAEgASgJIlQKE0xvY2F0ZVRvcGljUmVzcG9uc2USEAoIdG9waWNfaWQYASABKAkSKwoGb3duZXJzGAIgAygLMhsubWlsbHJhY2UudjEuUGFydGl0aW9uT3duZXIykgQKDFRvcGljU2VydmljZRJTCgpBcHBseVRvcGljEh4ubWlsbHJhY2UudjEuQXBwbHlUb3BpY1JlcXVlc3QaHy5taWxscmFjZS52MS5BcHBseVRvcGljUmVzcG9uc2UiBMjzGAQSTQoIR2V0VG9waWMSHC5taWxscmFjZS52MS5HZXRUb3BpY1JlcXVlc3QaHS5taWxscmFjZS52MS5HZXRUb3BpY1Jlc3BvbnNlIgTI8xgBElMKCkxpc3RUb3BpY3MSHi5taWxscmFjZS52MS5MaXN0VG9waWNzUmVxdWVzdBofLm1pbGxyYWNlLnYxLkxpc3RUb3BpY3NSZXNwb25zZSIEyPMYARJWCgtEZWxldGVUb3BpYxIfLm1pbGxyYWNlLnYxLkRlbGV0ZVRvcGljUmVxdWVzdBogLm1pbGxyYWNlLnYxLkRlbGV0ZVRvcGljUmVzcG9uc2UiBMjzGAQSWQoMT2ZmbG9hZFRvcGljEiAubWlsbHJhY2UudjEuT2ZmbG9hZFRvcGljUmVxdWVzdBohLm1pbGxyYWNlLnYxLk9mZmxvYWRUb3BpY1Jlc3BvbnNlIgTI8xgEElYKC0xvY2F0ZVRvcGljEh8ubWlsbHJhY2UudjEuTG9jYXRlVG9waWNSZXF1ZXN0GiAubWlsbHJhY2UudjEuTG9jYXRlVG9waWNSZXNwb25zZSIEyPMYAWIGcHJvdG8z", [file_millrace_v1_permission]);
+  fileDesc("ChdtaWxscmFjZS92MS90b3BpYy5wcm90bxILbWlsbHJhY2UudjEiiQEKBVRvcGljEgwKBG5hbWUYASABKAkSEAoIdG9waWNfaWQYAiABKAkSEAoIcmV2aXNpb24YAyABKAkSJAoEc3BlYxgEIAEoCzIWLm1pbGxyYWNlLnYxLlRvcGljU3BlYxIoCgZzdGF0dXMYBSABKAsyGC5taWxscmFjZS52MS5Ub3BpY1N0YXR1cyKbAgoJVG9waWNTcGVjEhcKCnBhcnRpdGlvbnMYASABKA1IAIgBARIpCglyZXRlbnRpb24YAiABKAsyFi5taWxscmFjZS52MS5SZXRlbnRpb24SHAoPYmF0Y2hfYnl0ZXNfbWF4GAMgASgNSAGIAQESJQoHdGllcmluZxgEIAEoCzIULm1pbGxyYWNlLnYxLlRpZXJpbmcSMAoNYmFja2xvZ19xdW90YRgFIAEoCzIZLm1pbGxyYWNlLnYxLkJhY2tsb2dRdW90YRIcCg90aW1lX3RvX2xpdmVfbXMYBiABKARIAogBAUINCgtfcGFydGl0aW9uc0ISChBfYmF0Y2hfYnl0ZXNfbWF4QhIKEF90aW1lX3RvX2xpdmVfbXMiSQoMQmFja2xvZ1F1b3RhEg0KBWJ5dGVzGAEgASgEEioKBnBvbGljeRgCIAEoDjIaLm1pbGxyYWNlLnYxLkJhY2tsb2dQb2xpY3kiUwoJUmV0ZW50aW9uEg4KBmFnZV9tcxgBIAEoBBINCgVieXRlcxgCIAEoBBIPCgdmb3JldmVyGAMgASgIEhYKDnVuYWNrZWRfYWdlX21zGAQgASgEIjAKB1RpZXJpbmcSEgoKaG90X2FnZV9tcxgBIAEoBBIRCglob3RfYnl0ZXMYAiABKAQimAEKC1RvcGljU3RhdHVzEjAKCnBhcnRpdGlvbnMYASADKAsyHC5taWxscmFjZS52MS5QYXJ0aXRpb25TdGF0dXMSFAoMc3RvcmVkX2J5dGVzGAIgASgEEhoKEnN1YnNjcmlwdGlvbl9jb3VudBgDIAEoDRIRCglob3RfYnl0ZXMYBCABKAQSEgoKY29sZF9ieXRlcxgFIAEoBCKcAgoPUGFydGl0aW9uU3RhdHVzEhEKCXBhcnRpdGlvbhgBIAEoDRIUCgxzdGFydF9vZmZzZXQYAiABKAQSEgoKZW5kX29mZnNldBgDIAEoBBIUCgxzdG9yZWRfYnl0ZXMYBCABKAQSGwoTbGFzdF9hcHBlbmRfdGltZV9tcxgFIAEoBBIqCgVvd25lchgGIAEoCzIbLm1pbGxyYWNlLnYxLlBhcnRpdGlvbk93bmVyEg4KBmRhbWFnZRgHIAEoCRIYChBob3Rfc3RhcnRfb2Zmc2V0GAggASgEEhwKFG9mZmxvYWRlZF9lbmRfb2Zmc2V0GAkgASgEEhEKCWhvdF9ieXRlcxgKIAEoBBISCgpjb2xkX2J5dGVzGAsgASgEIlIKDlBhcnRpdGlvbk93bmVyEhEKCXBhcnRpdGlvbhgBIAEoDRINCgVzaGFyZBgCIAEoCRINCgVlcG9jaBgDIAEoDRIPCgdhZGRyZXNzGAQgASgJImoKEUFwcGx5VG9waWNSZXF1ZXN0EgwKBG5hbWUYASABKAkSJAoEc3BlYxgCIAEoCzIWLm1pbGxyYWNlLnYxLlRvcGljU3BlYxIQCghyZXZpc2lvbhgDIAEoCRIPCgdkcnlfcnVuGAQgASgIIlkKEkFwcGx5VG9waWNSZXNwb25zZRIhCgV0b3BpYxgBIAEoCzISLm1pbGxyYWNlLnYxLlRvcGljEg8KB2NoYW5nZXMYAiADKAkSDwoHY3JlYXRlZBgDIAEoCCIfCg9HZXRUb3BpY1JlcXVlc3QSDAoEbmFtZRgBIAEoCSI1ChBHZXRUb3BpY1Jlc3BvbnNlEiEKBXRvcGljGAEgASgLMhIubWlsbHJhY2UudjEuVG9waWMiSgoRTGlzdFRvcGljc1JlcXVlc3QSDgoGcHJlZml4GAEgASgJEhEKCXBhZ2Vfc2l6ZRgCIAEoDRISCgpwYWdlX3Rva2VuGAMgASgJIlEKEkxpc3RUb3BpY3NSZXNwb25zZRIiCgZ0b3BpY3MYASADKAsyEi5taWxscmFjZS52MS5Ub3BpYxIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiNAoSRGVsZXRlVG9waWNSZXF1ZXN0EgwKBG5hbWUYASABKAkSEAoIdG9waWNfaWQYAiABKAkiFQoTRGVsZXRlVG9waWNSZXNwb25zZSIxChNPZmZsb2FkVG9waWNSZXF1ZXN0EgwKBG5hbWUYASABKAkSDAoEd2FpdBgCIAEoCCJAChRPZmZsb2FkVG9waWNSZXNwb25zZRIoCgZzdGF0dXMYASABKAsyGC5taWxscmFjZS52MS5Ub3BpY1N0YXR1cyIiChJMb2NhdGVUb3BpY1JlcXVlc3QSDAoEbmFtZRgBIAEoCSJUChNMb2NhdGVUb3BpY1Jlc3BvbnNlEhAKCHRvcGljX2lkGAEgASgJEisKBm93bmVycxgCIAMoCzIbLm1pbGxyYWNlLnYxLlBhcnRpdGlvbk93bmVyIl0KEkxpc3REZWxheWVkUmVxdWVzdBIMCgRuYW1lGAEgASgJEhEKCXBhcnRpdGlvbhgCIAEoDRITCgtmcm9tX29mZnNldBgDIAEoBBIRCglwYWdlX3NpemUYBCABKA0iWAoTTGlzdERlbGF5ZWRSZXNwb25zZRIsCgdkZWxheWVkGAEgAygLMhsubWlsbHJhY2UudjEuRGVsYXllZFJlY29yZHMSEwoLbmV4dF9vZmZzZXQYAiABKAQiUgoORGVsYXllZFJlY29yZHMSFAoMZmlyc3Rfb2Zmc2V0GAEgASgEEhMKC2xhc3Rfb2Zmc2V0GAIgASgEEhUKDWRlbGl2ZXJfYXRfbXMYAyABKAQiYgoUQ2FuY2VsRGVsYXllZFJlcXVlc3QSDAoEbmFtZRgBIAEoCRIRCglwYXJ0aXRpb24YAiABKA0SFAoMZmlyc3Rfb2Zmc2V0GAMgASgEEhMKC2xhc3Rfb2Zmc2V0GAQgASgEIioKFUNhbmNlbERlbGF5ZWRSZXNwb25zZRIRCgljYW5jZWxsZWQYASABKAQqcgoNQmFja2xvZ1BvbGljeRIeChpCQUNLTE9HX1BPTElDWV9VTlNQRUNJRklFRBAAEiEKHUJBQ0tMT0dfUE9MSUNZX1JFRlVTRV9QVUJMSVNIEAESHgoaQkFDS0xPR19QT0xJQ1lfRFJPUF9PTERFU1QQAjLIBQoMVG9waWNTZXJ2aWNlElMKCkFwcGx5VG9waWMSHi5taWxscmFjZS52MS5BcHBseVRvcGljUmVxdWVzdBofLm1pbGxyYWNlLnYxLkFwcGx5VG9waWNSZXNwb25zZSIEyPMYBBJNCghHZXRUb3BpYxIcLm1pbGxyYWNlLnYxLkdldFRvcGljUmVxdWVzdBodLm1pbGxyYWNlLnYxLkdldFRvcGljUmVzcG9uc2UiBMjzGAESUwoKTGlzdFRvcGljcxIeLm1pbGxyYWNlLnYxLkxpc3RUb3BpY3NSZXF1ZXN0Gh8ubWlsbHJhY2UudjEuTGlzdFRvcGljc1Jlc3BvbnNlIgTI8xgBElYKC0RlbGV0ZVRvcGljEh8ubWlsbHJhY2UudjEuRGVsZXRlVG9waWNSZXF1ZXN0GiAubWlsbHJhY2UudjEuRGVsZXRlVG9waWNSZXNwb25zZSIEyPMYBBJZCgxPZmZsb2FkVG9waWMSIC5taWxscmFjZS52MS5PZmZsb2FkVG9waWNSZXF1ZXN0GiEubWlsbHJhY2UudjEuT2ZmbG9hZFRvcGljUmVzcG9uc2UiBMjzGAQSVgoLTGlzdERlbGF5ZWQSHy5taWxscmFjZS52MS5MaXN0RGVsYXllZFJlcXVlc3QaIC5taWxscmFjZS52MS5MaXN0RGVsYXllZFJlc3BvbnNlIgTI8xgDElwKDUNhbmNlbERlbGF5ZWQSIS5taWxscmFjZS52MS5DYW5jZWxEZWxheWVkUmVxdWVzdBoiLm1pbGxyYWNlLnYxLkNhbmNlbERlbGF5ZWRSZXNwb25zZSIEyPMYAhJWCgtMb2NhdGVUb3BpYxIfLm1pbGxyYWNlLnYxLkxvY2F0ZVRvcGljUmVxdWVzdBogLm1pbGxyYWNlLnYxLkxvY2F0ZVRvcGljUmVzcG9uc2UiBMjzGAFiBnByb3RvMw", [file_millrace_v1_permission]);
 
 /**
  * @generated from message millrace.v1.Topic
@@ -90,6 +90,21 @@ export type TopicSpec = Message<"millrace.v1.TopicSpec"> & {
    * @generated from field: millrace.v1.Tiering tiering = 4;
    */
   tiering?: Tiering | undefined;
+
+  /**
+   * Unset at creation: none. Replaced as a whole when set.
+   *
+   * @generated from field: millrace.v1.BacklogQuota backlog_quota = 5;
+   */
+  backlogQuota?: BacklogQuota | undefined;
+
+  /**
+   * Queues do not deliver records any more that have been due for so long. 0, the default: for ever. A batch may say
+   * less.
+   *
+   * @generated from field: optional uint64 time_to_live_ms = 6;
+   */
+  timeToLiveMs?: bigint | undefined;
 };
 
 /**
@@ -98,6 +113,32 @@ export type TopicSpec = Message<"millrace.v1.TopicSpec"> & {
  */
 export const TopicSpecSchema: GenMessage<TopicSpec> = /*@__PURE__*/
   messageDesc(file_millrace_v1_topic, 1);
+
+/**
+ * How much of each partition may wait for some subscription.
+ *
+ * @generated from message millrace.v1.BacklogQuota
+ */
+export type BacklogQuota = Message<"millrace.v1.BacklogQuota"> & {
+  /**
+   * Stored bytes from the oldest record that a subscription has not acked. 0: no limit.
+   *
+   * @generated from field: uint64 bytes = 1;
+   */
+  bytes: bigint;
+
+  /**
+   * @generated from field: millrace.v1.BacklogPolicy policy = 2;
+   */
+  policy: BacklogPolicy;
+};
+
+/**
+ * Describes the message millrace.v1.BacklogQuota.
+ * Use `create(BacklogQuotaSchema)` to create a new message.
+ */
+export const BacklogQuotaSchema: GenMessage<BacklogQuota> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_topic, 2);
 
 /**
  * A record goes when it is outside the window AND every subscription has acked it, or when it is older
@@ -140,7 +181,7 @@ export type Retention = Message<"millrace.v1.Retention"> & {
  * Use `create(RetentionSchema)` to create a new message.
  */
 export const RetentionSchema: GenMessage<Retention> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_topic, 2);
+  messageDesc(file_millrace_v1_topic, 3);
 
 /**
  * How much of each partition stays on the broker's disk although the object store has it. What is outside leaves
@@ -170,7 +211,7 @@ export type Tiering = Message<"millrace.v1.Tiering"> & {
  * Use `create(TieringSchema)` to create a new message.
  */
 export const TieringSchema: GenMessage<Tiering> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_topic, 3);
+  messageDesc(file_millrace_v1_topic, 4);
 
 /**
  * @generated from message millrace.v1.TopicStatus
@@ -211,7 +252,7 @@ export type TopicStatus = Message<"millrace.v1.TopicStatus"> & {
  * Use `create(TopicStatusSchema)` to create a new message.
  */
 export const TopicStatusSchema: GenMessage<TopicStatus> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_topic, 4);
+  messageDesc(file_millrace_v1_topic, 5);
 
 /**
  * @generated from message millrace.v1.PartitionStatus
@@ -290,7 +331,7 @@ export type PartitionStatus = Message<"millrace.v1.PartitionStatus"> & {
  * Use `create(PartitionStatusSchema)` to create a new message.
  */
 export const PartitionStatusSchema: GenMessage<PartitionStatus> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_topic, 5);
+  messageDesc(file_millrace_v1_topic, 6);
 
 /**
  * @generated from message millrace.v1.PartitionOwner
@@ -324,7 +365,7 @@ export type PartitionOwner = Message<"millrace.v1.PartitionOwner"> & {
  * Use `create(PartitionOwnerSchema)` to create a new message.
  */
 export const PartitionOwnerSchema: GenMessage<PartitionOwner> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_topic, 6);
+  messageDesc(file_millrace_v1_topic, 7);
 
 /**
  * @generated from message millrace.v1.ApplyTopicRequest
@@ -360,7 +401,7 @@ export type ApplyTopicRequest = Message<"millrace.v1.ApplyTopicRequest"> & {
  * Use `create(ApplyTopicRequestSchema)` to create a new message.
  */
 export const ApplyTopicRequestSchema: GenMessage<ApplyTopicRequest> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_topic, 7);
+  messageDesc(file_millrace_v1_topic, 8);
 
 /**
  * @generated from message millrace.v1.ApplyTopicResponse
@@ -391,7 +432,7 @@ export type ApplyTopicResponse = Message<"millrace.v1.ApplyTopicResponse"> & {
  * Use `create(ApplyTopicResponseSchema)` to create a new message.
  */
 export const ApplyTopicResponseSchema: GenMessage<ApplyTopicResponse> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_topic, 8);
+  messageDesc(file_millrace_v1_topic, 9);
 
 /**
  * @generated from message millrace.v1.GetTopicRequest
@@ -408,7 +449,7 @@ export type GetTopicRequest = Message<"millrace.v1.GetTopicRequest"> & {
  * Use `create(GetTopicRequestSchema)` to create a new message.
  */
 export const GetTopicRequestSchema: GenMessage<GetTopicRequest> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_topic, 9);
+  messageDesc(file_millrace_v1_topic, 10);
 
 /**
  * @generated from message millrace.v1.GetTopicResponse
@@ -425,7 +466,7 @@ export type GetTopicResponse = Message<"millrace.v1.GetTopicResponse"> & {
  * Use `create(GetTopicResponseSchema)` to create a new message.
  */
 export const GetTopicResponseSchema: GenMessage<GetTopicResponse> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_topic, 10);
+  messageDesc(file_millrace_v1_topic, 11);
 
 /**
  * @generated from message millrace.v1.ListTopicsRequest
@@ -456,7 +497,7 @@ export type ListTopicsRequest = Message<"millrace.v1.ListTopicsRequest"> & {
  * Use `create(ListTopicsRequestSchema)` to create a new message.
  */
 export const ListTopicsRequestSchema: GenMessage<ListTopicsRequest> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_topic, 11);
+  messageDesc(file_millrace_v1_topic, 12);
 
 /**
  * @generated from message millrace.v1.ListTopicsResponse
@@ -480,7 +521,7 @@ export type ListTopicsResponse = Message<"millrace.v1.ListTopicsResponse"> & {
  * Use `create(ListTopicsResponseSchema)` to create a new message.
  */
 export const ListTopicsResponseSchema: GenMessage<ListTopicsResponse> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_topic, 12);
+  messageDesc(file_millrace_v1_topic, 13);
 
 /**
  * @generated from message millrace.v1.DeleteTopicRequest
@@ -504,7 +545,7 @@ export type DeleteTopicRequest = Message<"millrace.v1.DeleteTopicRequest"> & {
  * Use `create(DeleteTopicRequestSchema)` to create a new message.
  */
 export const DeleteTopicRequestSchema: GenMessage<DeleteTopicRequest> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_topic, 13);
+  messageDesc(file_millrace_v1_topic, 14);
 
 /**
  * @generated from message millrace.v1.DeleteTopicResponse
@@ -517,7 +558,7 @@ export type DeleteTopicResponse = Message<"millrace.v1.DeleteTopicResponse"> & {
  * Use `create(DeleteTopicResponseSchema)` to create a new message.
  */
 export const DeleteTopicResponseSchema: GenMessage<DeleteTopicResponse> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_topic, 14);
+  messageDesc(file_millrace_v1_topic, 15);
 
 /**
  * @generated from message millrace.v1.OffloadTopicRequest
@@ -541,7 +582,7 @@ export type OffloadTopicRequest = Message<"millrace.v1.OffloadTopicRequest"> & {
  * Use `create(OffloadTopicRequestSchema)` to create a new message.
  */
 export const OffloadTopicRequestSchema: GenMessage<OffloadTopicRequest> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_topic, 15);
+  messageDesc(file_millrace_v1_topic, 16);
 
 /**
  * @generated from message millrace.v1.OffloadTopicResponse
@@ -560,7 +601,7 @@ export type OffloadTopicResponse = Message<"millrace.v1.OffloadTopicResponse"> &
  * Use `create(OffloadTopicResponseSchema)` to create a new message.
  */
 export const OffloadTopicResponseSchema: GenMessage<OffloadTopicResponse> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_topic, 16);
+  messageDesc(file_millrace_v1_topic, 17);
 
 /**
  * @generated from message millrace.v1.LocateTopicRequest
@@ -577,7 +618,7 @@ export type LocateTopicRequest = Message<"millrace.v1.LocateTopicRequest"> & {
  * Use `create(LocateTopicRequestSchema)` to create a new message.
  */
 export const LocateTopicRequestSchema: GenMessage<LocateTopicRequest> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_topic, 17);
+  messageDesc(file_millrace_v1_topic, 18);
 
 /**
  * @generated from message millrace.v1.LocateTopicResponse
@@ -599,7 +640,186 @@ export type LocateTopicResponse = Message<"millrace.v1.LocateTopicResponse"> & {
  * Use `create(LocateTopicResponseSchema)` to create a new message.
  */
 export const LocateTopicResponseSchema: GenMessage<LocateTopicResponse> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_topic, 18);
+  messageDesc(file_millrace_v1_topic, 19);
+
+/**
+ * @generated from message millrace.v1.ListDelayedRequest
+ */
+export type ListDelayedRequest = Message<"millrace.v1.ListDelayedRequest"> & {
+  /**
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * @generated from field: uint32 partition = 2;
+   */
+  partition: number;
+
+  /**
+   * @generated from field: uint64 from_offset = 3;
+   */
+  fromOffset: bigint;
+
+  /**
+   * At most 1,000. Default 100.
+   *
+   * @generated from field: uint32 page_size = 4;
+   */
+  pageSize: number;
+};
+
+/**
+ * Describes the message millrace.v1.ListDelayedRequest.
+ * Use `create(ListDelayedRequestSchema)` to create a new message.
+ */
+export const ListDelayedRequestSchema: GenMessage<ListDelayedRequest> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_topic, 20);
+
+/**
+ * @generated from message millrace.v1.ListDelayedResponse
+ */
+export type ListDelayedResponse = Message<"millrace.v1.ListDelayedResponse"> & {
+  /**
+   * @generated from field: repeated millrace.v1.DelayedRecords delayed = 1;
+   */
+  delayed: DelayedRecords[];
+
+  /**
+   * For the next request; 0: there are no more.
+   *
+   * @generated from field: uint64 next_offset = 2;
+   */
+  nextOffset: bigint;
+};
+
+/**
+ * Describes the message millrace.v1.ListDelayedResponse.
+ * Use `create(ListDelayedResponseSchema)` to create a new message.
+ */
+export const ListDelayedResponseSchema: GenMessage<ListDelayedResponse> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_topic, 21);
+
+/**
+ * Records of one batch.
+ *
+ * @generated from message millrace.v1.DelayedRecords
+ */
+export type DelayedRecords = Message<"millrace.v1.DelayedRecords"> & {
+  /**
+   * @generated from field: uint64 first_offset = 1;
+   */
+  firstOffset: bigint;
+
+  /**
+   * @generated from field: uint64 last_offset = 2;
+   */
+  lastOffset: bigint;
+
+  /**
+   * @generated from field: uint64 deliver_at_ms = 3;
+   */
+  deliverAtMs: bigint;
+};
+
+/**
+ * Describes the message millrace.v1.DelayedRecords.
+ * Use `create(DelayedRecordsSchema)` to create a new message.
+ */
+export const DelayedRecordsSchema: GenMessage<DelayedRecords> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_topic, 22);
+
+/**
+ * @generated from message millrace.v1.CancelDelayedRequest
+ */
+export type CancelDelayedRequest = Message<"millrace.v1.CancelDelayedRequest"> & {
+  /**
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * @generated from field: uint32 partition = 2;
+   */
+  partition: number;
+
+  /**
+   * @generated from field: uint64 first_offset = 3;
+   */
+  firstOffset: bigint;
+
+  /**
+   * Inclusive; 0: first_offset only.
+   *
+   * @generated from field: uint64 last_offset = 4;
+   */
+  lastOffset: bigint;
+};
+
+/**
+ * Describes the message millrace.v1.CancelDelayedRequest.
+ * Use `create(CancelDelayedRequestSchema)` to create a new message.
+ */
+export const CancelDelayedRequestSchema: GenMessage<CancelDelayedRequest> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_topic, 23);
+
+/**
+ * @generated from message millrace.v1.CancelDelayedResponse
+ */
+export type CancelDelayedResponse = Message<"millrace.v1.CancelDelayedResponse"> & {
+  /**
+   * Those that were still held back; the others are due, were cancelled before, or never had a delivery time.
+   *
+   * @generated from field: uint64 cancelled = 1;
+   */
+  cancelled: bigint;
+};
+
+/**
+ * Describes the message millrace.v1.CancelDelayedResponse.
+ * Use `create(CancelDelayedResponseSchema)` to create a new message.
+ */
+export const CancelDelayedResponseSchema: GenMessage<CancelDelayedResponse> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_topic, 24);
+
+/**
+ * What happens at the quota.
+ *
+ * @generated from enum millrace.v1.BacklogPolicy
+ */
+export const BacklogPolicy = {
+  /**
+   * @generated from enum value: BACKLOG_POLICY_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED: 0,
+
+  /**
+   * Appends are refused with BACKLOG_FULL until consumers have caught up. The default.
+   *
+   * @generated from enum value: BACKLOG_POLICY_REFUSE_PUBLISH = 1;
+   */
+  REFUSE_PUBLISH: 1,
+
+  /**
+   * The oldest records go, acked or not, and are told as a gap.
+   *
+   * @generated from enum value: BACKLOG_POLICY_DROP_OLDEST = 2;
+   */
+  DROP_OLDEST: 2,
+} as const;
+
+/**
+ * What happens at the quota.
+ *
+ * @generated from enum millrace.v1.BacklogPolicy
+ */
+export type BacklogPolicy = (typeof BacklogPolicy)[keyof typeof BacklogPolicy] | UnknownEnum;
+
+/**
+ * Describes the enum millrace.v1.BacklogPolicy.
+ */
+export const BacklogPolicySchema: GenEnum<BacklogPolicy> = /*@__PURE__*/
+  enumDesc(file_millrace_v1_topic, 0);
 
 /**
  * Topics and where their partitions are.
@@ -657,6 +877,27 @@ export const TopicService: GenService<{
     methodKind: "unary";
     input: typeof OffloadTopicRequestSchema;
     output: typeof OffloadTopicResponseSchema;
+  },
+  /**
+   * Records of one partition that are held back until their delivery time, in the order of offsets.
+   *
+   * @generated from rpc millrace.v1.TopicService.ListDelayed
+   */
+  listDelayed: {
+    methodKind: "unary";
+    input: typeof ListDelayedRequestSchema;
+    output: typeof ListDelayedResponseSchema;
+  },
+  /**
+   * Takes records back before they are due: no queue delivers them any more. Readers still see them. Durable when it
+   * answers.
+   *
+   * @generated from rpc millrace.v1.TopicService.CancelDelayed
+   */
+  cancelDelayed: {
+    methodKind: "unary";
+    input: typeof CancelDelayedRequestSchema;
+    output: typeof CancelDelayedResponseSchema;
   },
   /**
    * Where the partitions are. Works on every broker.
