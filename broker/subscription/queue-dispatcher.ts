@@ -324,7 +324,7 @@ export class QueueDispatcher implements Dispatcher {
     }
     const next = this.state.next(nowMs, this.context.partitionLog.endOffset);
     if (next.kind === 'blocked') {
-      reasons.push(next.reason === 'waiting' ? 'delayed' : 'unacked_limit');
+      reasons.push(next.reason);
     }
     return reasons;
   }

@@ -19,8 +19,11 @@ import type { Offset } from '../core/ids.ts';
 import { limits } from '../core/limits.ts';
 import type { AckSet } from './ack-set.ts';
 import { backoffMs, type BackoffPolicy, type Draw } from './backoff.ts';
+import type { BlockedReason } from './consumer.ts';
 import { LeaseIndex, type Lease } from './lease-index.ts';
+import { Claims, type FreshSource } from './fresh-source.ts';
 import { isOffset, isRange } from './offset-range.ts';
+import { PlainSource } from './plain-source.ts';
 import { encodeQueueCheckpoint } from './queue-checkpoint.ts';
 import type { RetryQueue, RetryRun } from './retry-queue.ts';
 
@@ -40,6 +43,8 @@ export interface QueueStart {
   readonly firstLease: number;
   /** Records in flight or coming back. Default limits.unackedRecordsMax. */
   readonly unackedMax?: number;
+  /** Which fresh record goes next. Default: by offset. */
+  readonly source?: (claims: Claims) => FreshSource;
 }
 
 export type QueueNext =
@@ -52,8 +57,10 @@ export type QueueNext =
     }
   /** Nothing is left to hand out: everything is acked or in flight. */
   | { readonly kind: 'idle' }
-  /** There are records, but too many in flight, or none whose back-off is over. */
-  | { readonly kind: 'blocked'; readonly reason: 'unacked_limit' | 'waiting' };
+  /** There are records, but too many in flight, none whose back-off is over, or all held back by the source. */
+  | { readonly kind: 'blocked'; readonly reason: BlockedReason }
+  /** As in FreshNext. */
+  | { readonly kind: 'keys'; readonly from: Offset };
 
 /** Records whose attempts have changed; to be journaled. */
 export interface AttemptRun {
@@ -92,19 +99,19 @@ export interface QueueCounts {
 const turnRecordsMax = 1_000;
 
 const idle: QueueNext = { kind: 'idle' };
-const waiting: QueueNext = { kind: 'blocked', reason: 'waiting' };
+const waiting: QueueNext = { kind: 'blocked', reason: 'delayed' };
 const unackedLimit: QueueNext = { kind: 'blocked', reason: 'unacked_limit' };
 
 export class QueueState {
   private readonly acks: AckSet;
   private readonly retries: RetryQueue;
   private readonly leases: LeaseIndex;
+  private readonly claims: Claims;
+  private readonly source: FreshSource;
   private readonly unackedMax: number;
   private policy: QueuePolicy;
   private deliveredBefore: Offset;
   private fence: number;
-  /** No offset below is fresh. */
-  private freshFrom: Offset;
   /** Records retried minus fresh records handed out, within the bounds above. Whoever is behind goes next. */
   private turn = 0;
 
@@ -117,7 +124,8 @@ export class QueueState {
     this.policy = start.policy;
     this.deliveredBefore = start.deliveredBefore;
     this.fence = start.fence;
-    this.freshFrom = start.acks.floor;
+    this.claims = new Claims(this.acks, this.leases, this.retries);
+    this.source = start.source?.(this.claims) ?? new PlainSource(this.claims);
   }
 
   /** Everything below is acked. */
@@ -153,7 +161,7 @@ export class QueueState {
     const retry = this.retries.at(first);
     let attempt = 1;
     if (retry === undefined) {
-      this.claimFresh(first, last);
+      this.source.taken(first, last);
       this.turn = Math.max(this.turn - count, -turnRecordsMax);
     } else {
       attempt = retry.attempts + 1;
@@ -173,7 +181,9 @@ export class QueueState {
     if (!this.wereHandedOut(first, last)) return 'invalid';
     this.leases.settle(first, last, this.acks);
     this.retries.remove(first, last);
-    return this.acks.add(first, last);
+    const newly = this.acks.add(first, last);
+    this.source.settled(first, last);
+    return newly;
   }
 
   /**
@@ -241,7 +251,7 @@ export class QueueState {
     this.leases.clear();
     this.retries.clear();
     this.acks.resetTo(offset);
-    this.freshFrom = offset;
+    this.source.reset(offset);
     this.deliveredBefore = 0;
     this.fence = this.leases.nextLease;
     return { fence: this.fence, lost };
@@ -259,7 +269,9 @@ export class QueueState {
     const last = offset - 1;
     this.leases.settle(first, last, this.acks, (lease) => ended.push(lostLease(lease)));
     this.retries.remove(first, last);
-    return { gone: this.acks.add(first, last), ended };
+    const gone = this.acks.add(first, last);
+    this.source.settled(first, last);
+    return { gone, ended };
   }
 
   /** When something changes by itself: a deadline, or a back-off that is not over yet. Infinity: never. */
@@ -343,40 +355,20 @@ export class QueueState {
     assert(retries === this.retries.count, `retries: counted ${retries}`);
   }
 
-  /** The first fresh offset below `end`, else `end`. */
-  private firstFresh(end: Offset): Offset {
-    let offset = this.freshFrom;
-    for (;;) {
-      offset = this.acks.nextUnacked(offset);
-      if (offset >= end) break;
-      const claim = this.leases.ceiling(offset) ?? noClaim;
-      const retry = this.retries.ceiling(offset) ?? noClaim;
-      if (claim.first > offset && retry.first > offset) break;
-      offset = (claim.first <= offset ? claim.last : retry.last) + 1;
-    }
-    // Moving on is no change: nothing that is passed here is fresh.
-    this.freshFrom = Math.max(this.freshFrom, Math.min(offset, end));
-    return Math.min(offset, end);
-  }
-
+  /** Undefined: there is nothing fresh. */
   private nextFresh(end: Offset, recordsMax: number): QueueNext | undefined {
-    const first = this.firstFresh(end);
-    if (first >= end) return undefined;
     const room = this.unackedMax - this.leases.inFlight - this.retries.count;
-    if (room <= 0) return unackedLimit;
-    let limit = this.acks.nextAcked(first, Math.min(end, first + Math.min(room, recordsMax)));
-    limit = Math.min(limit, this.leases.ceiling(first)?.first ?? limit);
-    limit = Math.min(limit, this.retries.ceiling(first)?.first ?? limit);
-    return { kind: 'run', first, last: limit - 1, attempt: 1 };
-  }
-
-  private claimFresh(first: Offset, last: Offset): void {
-    const next = this.nextFresh(last + 1, Infinity);
-    assert(
-      next?.kind === 'run' && next.first === first && next.last === last,
-      `records ${first}-${last} are not the next fresh ones`,
-    );
-    this.freshFrom = last + 1;
+    const fresh = this.source.next(end, Math.min(Math.max(room, 1), recordsMax));
+    switch (fresh.kind) {
+      case 'none':
+        return undefined;
+      case 'held':
+        return { kind: 'blocked', reason: fresh.reason };
+      case 'keys':
+        return room > 0 ? fresh : unackedLimit;
+      case 'run':
+        return room > 0 ? { ...fresh, attempt: 1 } : unackedLimit;
+    }
   }
 
   private claimRetries(first: Offset, last: Offset, attempts: number, nowMs: number): void {
@@ -393,17 +385,9 @@ export class QueueState {
 
   /** Whether each record of the range is acked, or in flight or coming back, or may have been before a restart. */
   private wereHandedOut(first: Offset, last: Offset): boolean {
-    const known = Math.max(this.freshFrom, this.deliveredBefore);
-    if (last < known) return true;
-    for (let offset = Math.max(first, known); ;) {
-      offset = this.acks.nextUnacked(offset);
-      if (offset > last) return true;
-      const claim = this.leases.ceiling(offset) ?? noClaim;
-      const retry = this.retries.ceiling(offset) ?? noClaim;
-      if (claim.first <= offset) offset = claim.last + 1;
-      else if (retry.first <= offset) offset = retry.last + 1;
-      else return false;
-    }
+    const known = Math.max(this.source.passed, this.deliveredBefore);
+    if (first < known && this.source.holdsAny(first, Math.min(last, known - 1))) return false;
+    return last < known || this.claims.nextFree(Math.max(first, known)) > last;
   }
 
   private putBack(
@@ -428,8 +412,6 @@ export class QueueState {
     return { lease: lease.lease, consumer: lease.consumer, runs };
   }
 }
-
-const noClaim = { first: Infinity, last: Infinity };
 
 function runOf(retry: RetryRun): QueueNext {
   return { kind: 'run', first: retry.first, last: retry.last, attempt: retry.attempts + 1 };

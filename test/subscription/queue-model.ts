@@ -63,7 +63,7 @@ export class QueueModel {
       return this.run(fresh, Math.min(recordsMax, room), 1, joins);
     }
     if (fresh !== undefined) return { kind: 'blocked', reason: 'unacked_limit' };
-    if (this.offsetsIn('back').length > 0) return { kind: 'blocked', reason: 'waiting' };
+    if (this.offsetsIn('back').length > 0) return { kind: 'blocked', reason: 'delayed' };
     return { kind: 'idle' };
   }
 

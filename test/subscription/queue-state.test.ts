@@ -247,7 +247,7 @@ describe('QueueState.next', () => {
     const { lease } = leaseNext(queue, 0, 2);
     expect(queue.next(0, 2)).toEqual({ kind: 'idle' });
     queue.nack(lease, 0, 0, 0, 0, draw);
-    expect(queue.next(49, 2)).toEqual({ kind: 'blocked', reason: 'waiting' });
+    expect(queue.next(49, 2)).toEqual({ kind: 'blocked', reason: 'delayed' });
     expect(queue.nextWakeMs(49)).toBe(50);
     expect(queue.next(50, 2)).toMatchObject({ kind: 'run', first: 0, last: 0, attempt: 2 });
     expect(queue.nextWakeMs(50)).toBe(1_000);

@@ -1,0 +1,74 @@
+// Where a queue's fresh records come from: which of those that nobody has claimed goes next.
+//
+// QueueState asks for fresh records, hands them out, and tells what became of them. How they are ordered is the
+// source's: by offset (plain-source.ts), by key, or by priority and delivery time. docs/decisions/0008 says why.
+//
+// Invariants of every source:
+// - it gives out only what is not claimed, each offset once until `reset`;
+// - what it holds back it gives out later, or learns that it is settled: nothing is forgotten.
+import type { Offset } from '../core/ids.ts';
+import type { AckSet } from './ack-set.ts';
+import type { BlockedReason } from './consumer.ts';
+import type { LeaseIndex } from './lease-index.ts';
+import type { RetryQueue } from './retry-queue.ts';
+
+export type FreshNext =
+  | { readonly kind: 'run'; readonly first: Offset; readonly last: Offset }
+  /** There is nothing fresh. */
+  | { readonly kind: 'none' }
+  /** There are fresh records, but none may go now. */
+  | { readonly kind: 'held'; readonly reason: BlockedReason }
+  /** The source does not know the keys of the records from here on yet; the shell reads and offers them. */
+  | { readonly kind: 'keys'; readonly from: Offset };
+
+export interface FreshSource {
+  /** Every offset below is claimed, held back, or was settled: none of it was never looked at. */
+  readonly passed: Offset;
+  /** What to hand out next: at most `recordsMax` records from one place, below `end`. Changes nothing that shows. */
+  next(end: Offset, recordsMax: number): FreshNext;
+  /** A prefix of the run that `next` gave is being handed out. */
+  taken(first: Offset, last: Offset): void;
+  /** These will not come back: acked, expired, or gone to the dead-letter topic. They may be any offsets. */
+  settled(first: Offset, last: Offset): void;
+  /** Whether it holds back any record of the range, which then was not handed out. */
+  holdsAny(first: Offset, last: Offset): boolean;
+  /** Everything from the offset on is fresh, everything below is settled. */
+  reset(offset: Offset): void;
+}
+
+/** What of a partition is not fresh. The owner changes it; a source only looks. */
+export class Claims {
+  readonly acks: AckSet;
+  readonly leases: LeaseIndex;
+  readonly retries: RetryQueue;
+
+  constructor(acks: AckSet, leases: LeaseIndex, retries: RetryQueue) {
+    this.acks = acks;
+    this.leases = leases;
+    this.retries = retries;
+  }
+
+  /** The first offset from `from` on that nothing claims; may lie past every record. */
+  nextFree(from: Offset): Offset {
+    for (let offset = from; ;) {
+      offset = this.acks.nextUnacked(offset);
+      const claimEnd = this.claimEnd(offset);
+      if (claimEnd === undefined) return offset;
+      offset = claimEnd + 1;
+    }
+  }
+
+  /** The first offset in [from, limit) that is claimed, else `limit`. `from` itself is not. */
+  freeUntil(from: Offset, limit: Offset): Offset {
+    let until = this.acks.nextAcked(from, limit);
+    until = Math.min(until, this.leases.ceiling(from)?.first ?? until);
+    return Math.min(until, this.retries.ceiling(from)?.first ?? until);
+  }
+
+  /** The last offset of the lease's piece or the retry that an unacked offset is in. */
+  private claimEnd(offset: Offset): Offset | undefined {
+    const lease = this.leases.ceiling(offset);
+    if (lease !== undefined && lease.first <= offset) return lease.last;
+    return this.retries.at(offset)?.last;
+  }
+}
