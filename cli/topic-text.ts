@@ -2,6 +2,7 @@
 //
 // Ranges are written with their first and last offset; `-` is an empty one. Sizes are rounded: programs read the JSON.
 import type {
+  BacklogQuota,
   Retention,
   Tiering,
   Topic,
@@ -19,6 +20,8 @@ export function topicText(topic: Topic): string {
     `retention      ${retentionText(spec.retention)}`,
     `hot            ${hotText(spec.tiering)}`,
     `largest batch  ${sizeText(spec.batchBytesMax)}`,
+    `backlog        ${backlogText(spec.backlogQuota)}`,
+    `time to live   ${spec.timeToLiveMs > 0 ? durationText(spec.timeToLiveMs) : 'no limit'}`,
     `stored         ${storedText(topic)}`,
     `subscriptions  ${topic.subscriptionCount}`,
     '',
@@ -93,6 +96,12 @@ function storedText({ storedBytes, hotBytes, coldBytes }: TopicStatus): string {
 
 function hotText({ hotAgeMs, hotBytes }: Tiering): string {
   return windowText(hotAgeMs, hotBytes) ?? 'as long as the disk has room';
+}
+
+function backlogText({ bytes, policy }: BacklogQuota): string {
+  if (bytes === 0) return 'no limit';
+  const then = policy === 'drop-oldest' ? 'then the oldest go' : 'then publishing is refused';
+  return `up to ${sizeText(bytes)} per partition, ${then}`;
 }
 
 function retentionText({ ageMs, bytes, forever, unackedAgeMs }: Retention): string {

@@ -6,17 +6,23 @@ import { WireError, WireReader, wireBytes, wireVarint } from '../../proto/wire/r
 import { WireWriter } from '../../proto/wire/writer.ts';
 import type { Tombstone } from './catalog-events.ts';
 import { parseSubscriptionName, parseTopicName } from './names.ts';
-import type { StartPosition, Subscription } from './subscription.ts';
+import {
+  subscriptionSpecDefaults,
+  type StartPosition,
+  type Subscription,
+  type SubscriptionSpec,
+} from './subscription.ts';
 import type { ShardPartitions, Topic } from './topic.ts';
 
-const subscriptionKindCodes = { stream: 1, queue: 2 } as const;
+const subscriptionKindCodes = { stream: 1, queue: 2, keyed_queue: 3 } as const;
+const backlogPolicyCodes = { refuse_publish: 1, drop_oldest: 2 } as const;
 const startCodes = { offset: 1, time: 2, earliest: 3, latest: 4 } as const;
 export const tombstoneCodes = { topic: 1, subscription: 2 } as const;
 const shardName = /^[a-z0-9][a-z0-9-]{0,31}$/;
 const idMax = 2 ** 32 - 1;
 
 export function encodeTopic(topic: Topic): Buffer {
-  const { retention, tiering } = topic.spec;
+  const { retention, tiering, backlogQuota } = topic.spec;
   const writer = new WireWriter(128 + topic.partitions.length * 8);
   writer.uint(1, topic.id);
   writer.string(2, topic.name.full);
@@ -31,11 +37,15 @@ export function encodeTopic(topic: Topic): Buffer {
   writer.uint(11, topic.createdAtMs);
   writer.uint(12, tiering.hotAgeMs);
   writer.uint(13, tiering.hotBytes);
+  writer.uint(14, backlogQuota.bytes);
+  writer.uint(15, backlogPolicyCodes[backlogQuota.policy]);
+  writer.uint(16, topic.spec.timeToLiveMs);
   return writer.finish();
 }
 
 export function decodeTopic(bytes: Uint8Array): Topic {
-  const head = { id: 0, name: '', batchBytesMax: 0, revision: 0, createdAtMs: 0 };
+  const head = { id: 0, name: '', batchBytesMax: 0, revision: 0, createdAtMs: 0, timeToLiveMs: 0 };
+  const backlog = { bytes: 0, policy: 0 };
   const retention = { ageMs: 0, bytes: 0, forever: false, unackedAgeMs: 0 };
   const tiering = { hotAgeMs: 0, hotBytes: 0 };
   let partitions: readonly PartitionId[] = [];
@@ -54,6 +64,9 @@ export function decodeTopic(bytes: Uint8Array): Topic {
     [numberField(11)]: (reader) => (head.createdAtMs = reader.varint()),
     [numberField(12)]: (reader) => (tiering.hotAgeMs = reader.varint()),
     [numberField(13)]: (reader) => (tiering.hotBytes = reader.varint()),
+    [numberField(14)]: (reader) => (backlog.bytes = reader.varint()),
+    [numberField(15)]: (reader) => (backlog.policy = reader.varint()),
+    [numberField(16)]: (reader) => (head.timeToLiveMs = reader.varint()),
   });
   if (partitions.length === 0) throw new WireError('topic has no partitions');
   if (shards.length !== partitions.length) {
@@ -64,7 +77,17 @@ export function decodeTopic(bytes: Uint8Array): Topic {
     name: parseTopicName(head.name),
     partitions,
     shards,
-    spec: { partitions: partitions.length, retention, tiering, batchBytesMax: head.batchBytesMax },
+    spec: {
+      partitions: partitions.length,
+      retention,
+      tiering,
+      backlogQuota: {
+        bytes: backlog.bytes,
+        policy: nameOf(backlogPolicyCodes, backlog.policy, 'backlog policy'),
+      },
+      timeToLiveMs: head.timeToLiveMs,
+      batchBytesMax: head.batchBytesMax,
+    },
     revision: head.revision,
     createdAtMs: head.createdAtMs,
   };
@@ -89,13 +112,20 @@ export function encodeSubscription(subscription: Subscription): Buffer {
   writer.bool(11, spec.paused);
   writer.uint(12, subscription.revision);
   writer.uint(13, subscription.createdAtMs);
+  writer.uint(14, spec.attemptsMax);
+  if (spec.deadLetterTopic !== '') writer.string(15, spec.deadLetterTopic);
+  writer.bool(16, spec.deadLetterExpired);
+  writer.uint(17, spec.recordsPerSecondMax);
+  writer.uint(18, spec.expiresAfterMs);
   return writer.finish();
 }
 
 export function decodeSubscription(bytes: Uint8Array): Subscription {
   const head = { id: 0, topicId: 0, name: '', kind: 0, revision: 0, createdAtMs: 0 };
   const start = { kind: 0, value: 0, epoch: 0 };
-  const spec = { ackDeadlineMs: 0, backoffMinMs: 0, backoffMaxMs: 0, paused: false };
+  const spec: { -readonly [F in keyof SubscriptionSpec]: SubscriptionSpec[F] } = {
+    ...subscriptionSpecDefaults.stream,
+  };
   readMessage(bytes, {
     [numberField(1)]: (reader) => (head.id = reader.varint()),
     [numberField(2)]: (reader) => (head.topicId = reader.varint()),
@@ -110,6 +140,11 @@ export function decodeSubscription(bytes: Uint8Array): Subscription {
     [numberField(11)]: (reader) => (spec.paused = readFlag(reader)),
     [numberField(12)]: (reader) => (head.revision = reader.varint()),
     [numberField(13)]: (reader) => (head.createdAtMs = reader.varint()),
+    [numberField(14)]: (reader) => (spec.attemptsMax = reader.varint()),
+    [bytesField(15)]: (reader) => (spec.deadLetterTopic = parseTopicName(readText(reader)).full),
+    [numberField(16)]: (reader) => (spec.deadLetterExpired = readFlag(reader)),
+    [numberField(17)]: (reader) => (spec.recordsPerSecondMax = reader.varint()),
+    [numberField(18)]: (reader) => (spec.expiresAfterMs = reader.varint()),
   });
   return {
     id: subscriptionId(readId(head.id, 'subscription id')),

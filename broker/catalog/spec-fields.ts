@@ -2,7 +2,7 @@
 import { BrokerError } from '../core/errors.ts';
 
 /** Fields by their names in the API. */
-export type SpecFields = Readonly<Record<string, number | boolean>>;
+export type SpecFields = Readonly<Record<string, number | boolean | string>>;
 
 /** One line per field that differs. */
 export function fieldChanges(before: SpecFields, after: SpecFields): string[] {

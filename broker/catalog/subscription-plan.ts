@@ -6,8 +6,9 @@ import { quoted } from '../core/quoted.ts';
 import type { CatalogEvent, SubscriptionTombstone } from './catalog-events.ts';
 import type { CatalogState } from './catalog-state.ts';
 import { limitReached, takeId } from './limit-reached.ts';
-import type { SubscriptionName, TopicName } from './names.ts';
+import { parseTopicName, type SubscriptionName, type TopicName } from './names.ts';
 import { checkRevision } from './revision.ts';
+import { specInvalid } from './spec-fields.ts';
 import {
   checkStart,
   describeStart,
@@ -17,6 +18,7 @@ import {
   subscriptionSpecChanges,
   subscriptionSpecDefaults,
   type Subscription,
+  type SubscriptionSpec,
   type SubscriptionSpecPatch,
 } from './subscription.ts';
 import { partitionsByShard, type Topic } from './topic.ts';
@@ -99,14 +101,15 @@ function planCreate(
   if (kind === undefined) {
     throw new BrokerError(
       'SPEC_INVALID',
-      `kind is not set, and there is no subscription ${quoted(request.name)} yet; say "stream" or ` +
-        '"queue" to create it',
+      `kind is not set, and there is no subscription ${quoted(request.name)} yet; say "stream", "queue" or ` +
+        '"keyed_queue" to create it',
       { metadata: { field: 'kind', value: '' } },
     );
   }
   const start = request.spec.start ?? startDefaults[kind];
   checkStart(start, topic.spec.partitions);
   const spec = patchSubscriptionSpec(kind, subscriptionSpecDefaults[kind], request.spec);
+  checkDeadLetterTopic(topic, spec);
   checkSubscriptionCount(state, topic);
   const subscription: Subscription = {
     id: subscriptionId(takeId(state.counters.nextSubscriptionId, 1)),
@@ -145,6 +148,7 @@ function planChange(
     );
   }
   const spec = patchSubscriptionSpec(existing.kind, existing.spec, patch);
+  checkDeadLetterTopic(topic, spec);
   const changes = subscriptionSpecChanges(existing.spec, spec);
   if (changes.length === 0) {
     return { events: [], changes, created: false, topic, subscription: existing };
@@ -157,6 +161,17 @@ function planChange(
     topic,
     subscription,
   };
+}
+
+/** No record may leave its tenant, or come back to where it failed. */
+function checkDeadLetterTopic(topic: Topic, { deadLetterTopic }: SubscriptionSpec): void {
+  if (deadLetterTopic === '') return;
+  if (deadLetterTopic === topic.name.full) {
+    throw specInvalid('dead_letter_topic', deadLetterTopic, 'must be another topic than its own');
+  }
+  if (parseTopicName(deadLetterTopic).tenant !== topic.name.tenant) {
+    throw specInvalid('dead_letter_topic', deadLetterTopic, 'must be of the same tenant');
+  }
 }
 
 /** Deleted ones count until their cursors are gone, so that delete and create in a loop stays bounded. */

@@ -35,10 +35,22 @@ export interface Tiering {
   readonly hotBytes: number;
 }
 
+/** How much of a partition may wait for some subscription. */
+export interface BacklogQuota {
+  /** Stored bytes. 0: no limit. */
+  readonly bytes: number;
+  readonly policy: BacklogPolicy;
+}
+
+export type BacklogPolicy = 'refuse_publish' | 'drop_oldest';
+
 export interface TopicSpec {
   readonly partitions: number;
   readonly retention: Retention;
   readonly tiering: Tiering;
+  readonly backlogQuota: BacklogQuota;
+  /** Queues deliver nothing that has been due for longer. 0: no limit. */
+  readonly timeToLiveMs: number;
   /** Largest batch. */
   readonly batchBytesMax: number;
 }
@@ -50,6 +62,9 @@ export interface TopicSpecPatch {
   readonly retention?: Retention | undefined;
   /** Replaced as a whole. */
   readonly tiering?: Tiering | undefined;
+  /** Replaced as a whole. */
+  readonly backlogQuota?: BacklogQuota | undefined;
+  readonly timeToLiveMs?: number | undefined;
   readonly batchBytesMax?: number | undefined;
 }
 
@@ -76,6 +91,8 @@ export const topicSpecDefault: TopicSpec = {
   partitions: 1,
   retention: { ageMs: 7 * 24 * 3600 * 1000, bytes: 0, forever: false, unackedAgeMs: 0 },
   tiering: { hotAgeMs: 0, hotBytes: 0 },
+  backlogQuota: { bytes: 0, policy: 'refuse_publish' },
+  timeToLiveMs: 0,
   batchBytesMax: limits.batchBytesDefault,
 };
 
@@ -85,6 +102,8 @@ export function patchTopicSpec(spec: TopicSpec, patch: TopicSpecPatch): TopicSpe
     partitions: patch.partitions ?? spec.partitions,
     retention: { ...(patch.retention ?? spec.retention) },
     tiering: { ...(patch.tiering ?? spec.tiering) },
+    backlogQuota: { ...(patch.backlogQuota ?? spec.backlogQuota) },
+    timeToLiveMs: patch.timeToLiveMs ?? spec.timeToLiveMs,
     batchBytesMax: patch.batchBytesMax ?? spec.batchBytesMax,
   };
   checkBetween('partitions', patched.partitions, 1, limits.partitionsPerTopicMax);
@@ -97,6 +116,8 @@ export function patchTopicSpec(spec: TopicSpec, patch: TopicSpecPatch): TopicSpe
   checkRetention(patched.retention);
   checkBetween('tiering.hot_age_ms', patched.tiering.hotAgeMs, 0, Number.MAX_SAFE_INTEGER);
   checkBetween('tiering.hot_bytes', patched.tiering.hotBytes, 0, Number.MAX_SAFE_INTEGER);
+  checkBetween('backlog_quota.bytes', patched.backlogQuota.bytes, 0, Number.MAX_SAFE_INTEGER);
+  checkBetween('time_to_live_ms', patched.timeToLiveMs, 0, limits.farFutureMs);
   return patched;
 }
 
@@ -130,6 +151,9 @@ function topicSpecFields(spec: TopicSpec): SpecFields {
     'retention.unacked_age_ms': spec.retention.unackedAgeMs,
     'tiering.hot_age_ms': spec.tiering.hotAgeMs,
     'tiering.hot_bytes': spec.tiering.hotBytes,
+    'backlog_quota.bytes': spec.backlogQuota.bytes,
+    'backlog_quota.policy': spec.backlogQuota.policy,
+    time_to_live_ms: spec.timeToLiveMs,
     batch_bytes_max: spec.batchBytesMax,
   };
 }

@@ -111,6 +111,14 @@ export const limits = {
   backoffMinMsDefault: 100,
   backoffMaxMsDefault: 60_000,
   backoffMsMax: 12 * 3600 * 1000,
+  /** Deliveries of a record before it is a dead letter, when there is a dead-letter topic. */
+  attemptsMaxDefault: 16,
+  attemptsMaxMax: 1_000,
+  recordsPerSecondMaxMax: 1_000_000,
+  /** Shortest idle time after which a subscription deletes itself (reject). */
+  expiresAfterMsMin: 1_000,
+  /** 100 years: longest delay, time to live and idle time (reject). */
+  farFutureMs: 100 * 365.25 * 24 * 3600 * 1000,
 
   // --- Connections -------------------------------------------------------------------------------------
   connectionsMax: 20_000,

@@ -15,13 +15,21 @@ export function kindFromProto(kind: SubscriptionKind): Kind | undefined {
       return 'stream';
     case SubscriptionKind.QUEUE:
       return 'queue';
+    case SubscriptionKind.KEYED_QUEUE:
+      return 'keyed_queue';
     default:
       throw new BrokerError('ARGUMENT_INVALID', `there is no subscription kind ${String(kind)}`);
   }
 }
 
+const kinds = {
+  stream: SubscriptionKind.STREAM,
+  queue: SubscriptionKind.QUEUE,
+  keyed_queue: SubscriptionKind.KEYED_QUEUE,
+} as const satisfies Readonly<Record<Kind, SubscriptionKind>>;
+
 export function kindToProto(kind: Kind): SubscriptionKind {
-  return kind === 'stream' ? SubscriptionKind.STREAM : SubscriptionKind.QUEUE;
+  return kinds[kind];
 }
 
 const blockReasons: Readonly<Record<BlockedReason, BlockReason>> = {

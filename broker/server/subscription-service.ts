@@ -16,6 +16,7 @@ import {
   blockReasonOf,
   kindFromProto,
   kindToProto,
+  numberFromProto,
   positionFromProto,
 } from './subscription-convert.ts';
 import { unary } from './unary.ts';
@@ -76,20 +77,28 @@ function patchFromProto(spec: SubscriptionSpec | undefined): SubscriptionSpecPat
     backoffMinMs: spec.backoffMinMs,
     backoffMaxMs: spec.backoffMaxMs,
     paused: spec.paused,
+    attemptsMax: spec.attemptsMax,
+    deadLetterTopic: spec.deadLetterTopic,
+    deadLetterExpired: spec.deadLetterExpired,
+    recordsPerSecondMax: spec.recordsPerSecondMax,
+    expiresAfterMs:
+      spec.expiresAfterMs === undefined
+        ? undefined
+        : numberFromProto(spec.expiresAfterMs, 'expires_after_ms'),
   };
 }
 
 function subscriptionToProto(topic: string, subscription: Subscription) {
-  const { ackDeadlineMs, backoffMinMs, backoffMaxMs, paused } = subscription.spec;
+  const { paused, expiresAfterMs, ...queueOnly } = subscription.spec;
   const kind = kindToProto(subscription.kind);
   const start = startToProto(subscription.start);
-  const queue = subscription.kind === 'queue' ? { ackDeadlineMs, backoffMinMs, backoffMaxMs } : {};
+  const queue = subscription.kind === 'stream' ? {} : queueOnly;
   return {
     topic,
     name: subscription.name,
     subscriptionId: String(subscription.id),
     revision: String(subscription.revision),
-    spec: { kind, start, paused, ...queue },
+    spec: { kind, start, paused, expiresAfterMs: BigInt(expiresAfterMs), ...queue },
   };
 }
 

@@ -1,10 +1,12 @@
 // TopicService: between the API's messages and the broker's administration.
 import type { MessageInitShape } from '@bufbuild/protobuf';
 import type { UntypedServiceImplementation } from '@grpc/grpc-js';
-import type { Topic, TopicSpecPatch } from '../catalog/topic.ts';
+import type { BacklogQuota, Topic, TopicSpecPatch } from '../catalog/topic.ts';
+import { BrokerError } from '../core/errors.ts';
 import type { Broker } from '../cluster/broker.ts';
 import type { PartitionFigures } from '../cluster/figures.ts';
 import {
+  BacklogPolicy,
   TopicService,
   type PartitionOwnerSchema,
   type TopicSchema,
@@ -53,10 +55,19 @@ export function topicService(broker: Broker): UntypedServiceImplementation {
 
 function patchFromProto(spec: TopicSpec | undefined): TopicSpecPatch {
   if (spec === undefined) return {};
-  const { retention, tiering } = spec;
+  const { retention, tiering, backlogQuota, timeToLiveMs } = spec;
   return {
     partitions: spec.partitions,
     batchBytesMax: spec.batchBytesMax,
+    timeToLiveMs:
+      timeToLiveMs === undefined ? undefined : numberFromProto(timeToLiveMs, 'time_to_live_ms'),
+    backlogQuota:
+      backlogQuota === undefined
+        ? undefined
+        : {
+            bytes: numberFromProto(backlogQuota.bytes, 'backlog_quota.bytes'),
+            policy: backlogPolicyFromProto(backlogQuota.policy),
+          },
     tiering:
       tiering === undefined
         ? undefined
@@ -76,8 +87,25 @@ function patchFromProto(spec: TopicSpec | undefined): TopicSpecPatch {
   };
 }
 
+const backlogPolicies = {
+  refuse_publish: BacklogPolicy.REFUSE_PUBLISH,
+  drop_oldest: BacklogPolicy.DROP_OLDEST,
+} as const;
+
+function backlogPolicyFromProto(policy: BacklogPolicy): BacklogQuota['policy'] {
+  switch (policy) {
+    case BacklogPolicy.UNSPECIFIED:
+    case BacklogPolicy.REFUSE_PUBLISH:
+      return 'refuse_publish';
+    case BacklogPolicy.DROP_OLDEST:
+      return 'drop_oldest';
+    default:
+      throw new BrokerError('ARGUMENT_INVALID', `there is no backlog policy ${String(policy)}`);
+  }
+}
+
 function topicToProto(topic: Topic) {
-  const { partitions, batchBytesMax, retention, tiering } = topic.spec;
+  const { partitions, batchBytesMax, retention, tiering, backlogQuota, timeToLiveMs } = topic.spec;
   return {
     name: topic.name.full,
     topicId: String(topic.id),
@@ -85,6 +113,11 @@ function topicToProto(topic: Topic) {
     spec: {
       partitions,
       batchBytesMax,
+      timeToLiveMs: BigInt(timeToLiveMs),
+      backlogQuota: {
+        bytes: BigInt(backlogQuota.bytes),
+        policy: backlogPolicies[backlogQuota.policy],
+      },
       retention: {
         ageMs: BigInt(retention.ageMs),
         bytes: BigInt(retention.bytes),

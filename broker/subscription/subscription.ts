@@ -12,7 +12,7 @@ import { QueueDispatcher } from './queue-dispatcher.ts';
 import type { QueuePolicy } from './queue-state.ts';
 import { StreamDispatcher } from './stream-dispatcher.ts';
 
-export type SubscriptionKind = 'stream' | 'queue';
+export type SubscriptionKind = 'stream' | 'queue' | 'keyed_queue';
 
 export class Subscription {
   readonly id: SubscriptionId;

@@ -1,6 +1,6 @@
 // millrace consume TOPIC --subscription S: works through a subscription, which it creates when it is missing.
 import { Command, Option } from 'commander';
-import type { Client, Consumer } from '../../client/src/index.ts';
+import type { Client, Consumer, SubscriptionKind } from '../../client/src/index.ts';
 import { MillraceError } from '../../client/src/index.ts';
 import { UsageError } from '../exit.ts';
 import { printJson } from '../output.ts';
@@ -16,7 +16,7 @@ import { stopSignal } from '../signals.ts';
 
 interface ConsumeOptions extends ClientOptions {
   readonly subscription: string;
-  readonly kind?: 'stream' | 'queue';
+  readonly kind?: SubscriptionKind;
   readonly count?: number;
   readonly idle?: number;
   /** `--no-ack` makes it false. */
@@ -34,6 +34,7 @@ export function consumeCommand(): Command {
       new Option('--kind <kind>', 'kind to create, or that it must have').choices([
         'stream',
         'queue',
+        'keyed_queue',
       ]),
     )
     .option('--count <n>', 'end after so many records', parseCount)
@@ -75,7 +76,7 @@ async function ensureSubscription(
   client: Client,
   topic: string,
   options: ConsumeOptions,
-): Promise<'stream' | 'queue'> {
+): Promise<SubscriptionKind> {
   const { subscription: name } = options;
   try {
     const { spec } = await client.subscriptions.get(topic, name);

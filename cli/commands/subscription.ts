@@ -1,6 +1,10 @@
 // millrace subscription create|list|describe|alter|delete|seek
 import { Command, Option } from 'commander';
-import type { Subscription, SubscriptionSpecPatch } from '../../client/src/index.ts';
+import type {
+  Subscription,
+  SubscriptionKind,
+  SubscriptionSpecPatch,
+} from '../../client/src/index.ts';
 import { UsageError } from '../exit.ts';
 import { printJson, printLine, table } from '../output.ts';
 import {
@@ -14,7 +18,7 @@ import {
 } from '../options.ts';
 
 interface SpecOptions {
-  readonly kind?: 'stream' | 'queue';
+  readonly kind?: SubscriptionKind;
   readonly start?: From;
   readonly ackDeadlineMs?: number;
   readonly backoffMinMs?: number;
@@ -22,6 +26,11 @@ interface SpecOptions {
   /** `--resume` makes it false. */
   readonly pause?: boolean;
   readonly resume?: boolean;
+  readonly attemptsMax?: number;
+  readonly deadLetterTopic?: string;
+  readonly deadLetterExpired?: boolean;
+  readonly recordsPerSecondMax?: number;
+  readonly expiresAfter?: number;
   readonly dryRun?: boolean;
 }
 
@@ -43,7 +52,7 @@ function create(): Command {
     .argument('<subscription>')
     .addOption(
       new Option('--kind <kind>', 'how records are handed out')
-        .choices(['stream', 'queue'])
+        .choices(['stream', 'queue', 'keyed_queue'])
         .default('queue'),
     )
     .option('--start <position>', 'earliest, latest, an offset or a time', parseFrom)
@@ -173,6 +182,20 @@ function withSpecOptions(command: Command): Command {
     .option('--ack-deadline-ms <ms>', 'time to ack a delivery, 1000 to 43200000', parseDurationMs)
     .option('--backoff-min-ms <ms>', 'delay before the first retry', parseDurationMs)
     .option('--backoff-max-ms <ms>', 'longest delay before a retry', parseDurationMs)
+    .option(
+      '--attempts-max <n>',
+      'deliveries until a record is a dead letter; 0: no limit',
+      parseCount,
+    )
+    .option('--dead-letter-topic <topic>', 'where such records go; an empty name takes it away')
+    .option('--dead-letter-expired', 'records whose time to live is over go there too')
+    .option('--no-dead-letter-expired', 'such records are dropped')
+    .option('--records-per-second-max <n>', 'deliver at most so many; 0: no limit', parseCount)
+    .option(
+      '--expires-after <duration>',
+      'delete it after so long without a consumer; 0: never',
+      parseDurationMs,
+    )
     .option('--pause', 'deliver nothing until --resume')
     .option('--resume', 'deliver again')
     .option('--dry-run', 'say what would be done');
@@ -180,6 +203,8 @@ function withSpecOptions(command: Command): Command {
 
 function specOf(options: SpecOptions): SubscriptionSpecPatch {
   const { kind, start, ackDeadlineMs, backoffMinMs, backoffMaxMs } = options;
+  const { attemptsMax, deadLetterTopic, deadLetterExpired, recordsPerSecondMax, expiresAfter } =
+    options;
   if (options.pause === true && options.resume === true) {
     throw new UsageError('--pause and --resume exclude each other');
   }
@@ -191,6 +216,11 @@ function specOf(options: SpecOptions): SubscriptionSpecPatch {
     ...(backoffMinMs === undefined ? {} : { backoffMinMs }),
     ...(backoffMaxMs === undefined ? {} : { backoffMaxMs }),
     ...(paused === undefined ? {} : { paused }),
+    ...(attemptsMax === undefined ? {} : { attemptsMax }),
+    ...(deadLetterTopic === undefined ? {} : { deadLetterTopic }),
+    ...(deadLetterExpired === undefined ? {} : { deadLetterExpired }),
+    ...(recordsPerSecondMax === undefined ? {} : { recordsPerSecondMax }),
+    ...(expiresAfter === undefined ? {} : { expiresAfterMs: expiresAfter }),
   };
 }
 
@@ -207,13 +237,27 @@ function subscriptionRow(subscription: Subscription): (string | number)[] {
   ];
 }
 
+function deadLetterText({
+  deadLetterTopic,
+  attemptsMax,
+  deadLetterExpired,
+}: Subscription['spec']): string {
+  if (deadLetterTopic === '') return 'none: failed records are tried again without limit';
+  const after = attemptsMax > 0 ? `after ${attemptsMax} attempts` : 'when rejected';
+  return `to ${deadLetterTopic} ${after}${deadLetterExpired ? ', also expired ones' : ''}`;
+}
+
 async function printSubscription(subscription: Subscription): Promise<void> {
   const { spec } = subscription;
   await printLine(`name          ${subscription.name} on ${subscription.topic}`);
   await printLine(`kind          ${spec.kind}${spec.paused ? ', paused' : ''}`);
-  if (spec.kind === 'queue') {
+  if (spec.kind !== 'stream') {
     await printLine(`ack deadline  ${spec.ackDeadlineMs} ms`);
     await printLine(`back-off      ${spec.backoffMinMs} to ${spec.backoffMaxMs} ms`);
+    await printLine(`dead letters  ${deadLetterText(spec)}`);
+    if (spec.recordsPerSecondMax > 0) {
+      await printLine(`rate          at most ${spec.recordsPerSecondMax} records/s`);
+    }
   }
   await printLine('');
   const head = [

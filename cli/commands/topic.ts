@@ -1,6 +1,7 @@
 // millrace topic create|list|describe|alter|offload|delete
-import { Command } from 'commander';
+import { Command, Option } from 'commander';
 import type {
+  BacklogQuota,
   Retention,
   Tiering,
   Topic,
@@ -28,6 +29,9 @@ interface SpecOptions {
   readonly retentionUnackedAge?: number;
   readonly hotAge?: number;
   readonly hotBytes?: number;
+  readonly backlogBytes?: number;
+  readonly backlogPolicy?: BacklogQuota['policy'];
+  readonly timeToLive?: number;
 }
 
 export function topicCommand(): Command {
@@ -183,12 +187,29 @@ function withSpecOptions(command: Command): Command {
       '--hot-bytes <size>',
       'so does what is beyond the newest so many bytes per partition, such as 10G; 0: no limit',
       parseBytes,
+    )
+    .option(
+      '--backlog-bytes <size>',
+      'how much of a partition may wait for some subscription; 0: no limit',
+      parseBytes,
+    )
+    .addOption(
+      new Option('--backlog-policy <policy>', 'what happens then').choices([
+        'refuse-publish',
+        'drop-oldest',
+      ]),
+    )
+    .option(
+      '--time-to-live <duration>',
+      'queues do not deliver what has been due for longer; 0: no limit',
+      parseDurationMs,
     );
 }
 
 /** `before`: the topic as it is, when it is changed. */
 function specOf(options: SpecOptions, before?: TopicSpec): TopicSpecPatch {
-  const { partitions, batchBytesMax } = options;
+  const { partitions, batchBytesMax, timeToLive } = options;
+  const backlogQuota = backlogOf(options, before?.backlogQuota);
   const retention = retentionOf(options);
   const tiering = tieringOf(options, before?.tiering);
   return {
@@ -196,6 +217,8 @@ function specOf(options: SpecOptions, before?: TopicSpec): TopicSpecPatch {
     ...(batchBytesMax === undefined ? {} : { batchBytesMax }),
     ...(retention === undefined ? {} : { retention }),
     ...(tiering === undefined ? {} : { tiering }),
+    ...(backlogQuota === undefined ? {} : { backlogQuota }),
+    ...(timeToLive === undefined ? {} : { timeToLiveMs: timeToLive }),
   };
 }
 
@@ -205,6 +228,18 @@ function tieringOf({ hotAge, hotBytes }: SpecOptions, before?: Tiering): Tiering
   return {
     hotAgeMs: hotAge ?? before?.hotAgeMs ?? 0,
     hotBytes: hotBytes ?? before?.hotBytes ?? 0,
+  };
+}
+
+/** As tieringOf. */
+function backlogOf(
+  { backlogBytes, backlogPolicy }: SpecOptions,
+  before?: BacklogQuota,
+): BacklogQuota | undefined {
+  if (backlogBytes === undefined && backlogPolicy === undefined) return undefined;
+  return {
+    bytes: backlogBytes ?? before?.bytes ?? 0,
+    policy: backlogPolicy ?? before?.policy ?? 'refuse-publish',
   };
 }
 

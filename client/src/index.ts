@@ -6,7 +6,6 @@ export type {
   ConnectedConsumer,
   SeekTarget,
   Subscription,
-  SubscriptionKind,
   SubscriptionPartition,
   SubscriptionSpec,
   SubscriptionSpecPatch,
@@ -14,6 +13,7 @@ export type {
 export type {
   AppliedTopic,
   ApplyOptions,
+  BacklogQuota,
   OffloadOptions,
   PartitionOwner,
   Retention,
@@ -41,5 +41,6 @@ export type { Published } from './publish/outgoing-batch.ts';
 export type { Publisher, PublishBatchOptions, PublishedBatch } from './publish/publisher.ts';
 export type { Reader, ReaderOptions } from './read/reader.ts';
 export type { ReceivedBatch } from './read/received-batch.ts';
+export type { SubscriptionKind } from './subscription-kind.ts';
 export type { CompressionName } from './records/compress.ts';
 export type { PublishRecord, ReceivedRecord } from './records/record.ts';

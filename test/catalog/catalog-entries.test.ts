@@ -38,14 +38,23 @@ const topic: fc.Arbitrary<Topic> = fc
       unackedAgeMs: count,
     }),
     tiering: fc.record({ hotAgeMs: count, hotBytes: count }),
+    backlogQuota: fc.record({
+      bytes: count,
+      policy: fc.constantFrom('refuse_publish' as const, 'drop_oldest' as const),
+    }),
+    timeToLiveMs: count,
     batchBytesMax: count,
     revision: count,
     createdAtMs: count,
   })
-  .map(({ shard: place, retention, tiering, batchBytesMax, ...rest }) => ({
-    ...rest,
-    shards: rest.partitions.map(() => place),
-    spec: { partitions: rest.partitions.length, retention, tiering, batchBytesMax },
+  .map(({ id, name, partitions, revision, createdAtMs, shard: place, ...spec }) => ({
+    id,
+    name,
+    partitions,
+    revision,
+    createdAtMs,
+    shards: partitions.map(() => place),
+    spec: { partitions: partitions.length, ...spec },
   }));
 
 const start: fc.Arbitrary<StartPosition> = fc.oneof(
@@ -58,13 +67,21 @@ const subscription: fc.Arbitrary<Subscription> = fc.record({
   id: id.map(subscriptionId),
   topicId: id.map(topicId),
   name: subscriptionName,
-  kind: fc.constantFrom('stream' as const, 'queue' as const),
+  kind: fc.constantFrom('stream' as const, 'queue' as const, 'keyed_queue' as const),
   start,
   spec: fc.record({
     ackDeadlineMs: count,
     backoffMinMs: count,
     backoffMaxMs: count,
     paused: fc.boolean(),
+    attemptsMax: count,
+    deadLetterTopic: fc.option(
+      topicText.map((text) => parseTopicName(text).full),
+      { nil: '' },
+    ),
+    deadLetterExpired: fc.boolean(),
+    recordsPerSecondMax: count,
+    expiresAfterMs: count,
   }),
   revision: count,
   createdAtMs: count,

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { limits } from '../../broker/core/limits.ts';
 import { planSubscriptionDropped } from '../../broker/catalog/subscription-plan.ts';
+import type { SubscriptionSpecPatch } from '../../broker/catalog/subscription.ts';
 import { errorOf, reasonOf } from '../support/reason-of.ts';
 import { CatalogFixture } from './catalog-fixture.ts';
 
@@ -66,6 +67,13 @@ describe('specs', () => {
     [{ backoffMaxMs: limits.backoffMsMax + 1 }, 'backoff_max_ms'],
     [{ backoffMinMs: 60_001 }, 'backoff_min_ms'],
     [{ backoffMinMs: 2, backoffMaxMs: 1 }, 'backoff_min_ms'],
+    [{ attemptsMax: 5 }, 'attempts_max'],
+    [{ attemptsMax: limits.attemptsMaxMax + 1, deadLetterTopic: 'd' }, 'attempts_max'],
+    [{ deadLetterExpired: true }, 'dead_letter_expired'],
+    [{ deadLetterTopic: 't' }, 'dead_letter_topic'],
+    [{ deadLetterTopic: 'other/default/d' }, 'dead_letter_topic'],
+    [{ recordsPerSecondMax: -1 }, 'records_per_second_max'],
+    [{ expiresAfterMs: 999 }, 'expires_after_ms'],
     [{ start: { kind: 'time', timeMs: -1 } as const }, 'start.append_time_ms'],
     [{ start: { kind: 'offset', offset: 2 ** 53, epoch: 0 } as const }, 'start.offset'],
   ])('refuses %j in a queue and names %s', (spec, field) => {
@@ -85,6 +93,38 @@ describe('specs', () => {
     expect(error?.metadata['field']).toBe('ack_deadline_ms');
     const { spec } = catalog.applySubscription('t', 's', { kind: 'stream' }).subscription;
     expect(catalog.applySubscription('t', 's', { kind: 'stream', ...spec }).changes).toEqual([]);
+  });
+});
+
+describe('a dead-letter topic', () => {
+  const create = (spec: SubscriptionSpecPatch) => {
+    const catalog = withTopic();
+    catalog.applySubscription('t', 's', { kind: 'queue', ...spec });
+    return catalog;
+  };
+  const alter = (catalog: CatalogFixture, spec: SubscriptionSpecPatch) =>
+    catalog.applySubscription('t', 's', spec).subscription.spec;
+
+  it('need not exist, is kept by its full name and brings a limit of attempts', () => {
+    expect(alter(create({ deadLetterTopic: 'd' }), {})).toMatchObject({
+      deadLetterTopic: 'public/default/d',
+      attemptsMax: limits.attemptsMaxDefault,
+    });
+  });
+
+  it('may be there for what is rejected only', () => {
+    const catalog = create({ deadLetterTopic: 'd', attemptsMax: 0 });
+    expect(alter(catalog, { paused: true }).attemptsMax).toBe(0);
+  });
+
+  it('that changes leaves the limit; that is taken away takes it along', () => {
+    const catalog = create({ deadLetterTopic: 'd', attemptsMax: 3, deadLetterExpired: true });
+    expect(alter(catalog, { deadLetterTopic: 'e' }).attemptsMax).toBe(3);
+    expect(alter(catalog, { deadLetterTopic: '' })).toMatchObject({
+      deadLetterTopic: '',
+      attemptsMax: 0,
+      deadLetterExpired: false,
+    });
   });
 });
 

@@ -25,13 +25,13 @@ function position(at: Position['at'], epoch = 0): Position {
 }
 
 describe('a subscription kind', () => {
-  it.each(['stream', 'queue'] as const)('%s comes back from the API', (kind) => {
+  it.each(['stream', 'queue', 'keyed_queue'] as const)('%s comes back from the API', (kind) => {
     expect(kindFromProto(kindToProto(kind))).toBe(kind);
   });
 
   it('that is not stated is undefined, one that there is not is refused', () => {
     expect(kindFromProto(SubscriptionKind.UNSPECIFIED)).toBeUndefined();
-    for (const kind of [3, -1, 2 ** 31 - 1]) {
+    for (const kind of [4, -1, 2 ** 31 - 1]) {
       expect(reasonOf(() => kindFromProto(kind as SubscriptionKind))).toBe('ARGUMENT_INVALID');
     }
   });
@@ -88,6 +88,9 @@ describe('a reason for delivering nothing', () => {
     ['paused', BlockReason.PAUSED],
     ['cold_read_failing', BlockReason.COLD_READ_FAILING],
     ['data_loss', BlockReason.DATA_LOSS],
+    ['key_busy', BlockReason.KEY_BUSY],
+    ['throttled', BlockReason.THROTTLED],
+    ['dead_letter_failing', BlockReason.DEAD_LETTER_FAILING],
   ];
 
   it.each(reasons)('%s has its number in the API', (reason, number) => {

@@ -1,16 +1,14 @@
 // Administration of subscriptions, as plain values.
 import { BlockReason } from '../../../proto/gen/millrace/v1/stream_pb.ts';
 import {
-  SubscriptionKind as KindMessage,
   SubscriptionService,
   type Subscription as SubscriptionMessage,
   type SubscriptionPartitionStatus,
 } from '../../../proto/gen/millrace/v1/subscription_pb.ts';
 import type { Connection } from '../connection.ts';
 import { positionFromProto, positionToProto, type PositionLike } from '../positions.ts';
-import { present, type ApplyOptions } from './topics.ts';
-
-export type SubscriptionKind = 'stream' | 'queue';
+import { kindFromProto, kindToProto, type SubscriptionKind } from '../subscription-kind.ts';
+import { amount, present, type ApplyOptions } from './topics.ts';
 
 export interface SubscriptionSpec {
   readonly kind: SubscriptionKind;
@@ -23,6 +21,16 @@ export interface SubscriptionSpec {
   readonly backoffMaxMs: number;
   /** Delivers nothing while set. */
   readonly paused: boolean;
+  /** Queues: deliveries of one record until it goes to the dead-letter topic; default 16 with one. 0: no limit. */
+  readonly attemptsMax: number;
+  /** Queues: a topic of the same tenant that need not exist yet. Empty: none. */
+  readonly deadLetterTopic: string;
+  /** Queues: records whose time to live is over go to the dead-letter topic too. Default: they are dropped. */
+  readonly deadLetterExpired: boolean;
+  /** Queues: records handed to consumers per second and broker. 0: no limit. */
+  readonly recordsPerSecondMax: number;
+  /** Deleted after so long without a consumer, ms, from 1,000. 0: never. */
+  readonly expiresAfterMs: number;
 }
 
 /** What is left out stays as it is; `kind` is needed to create. */
@@ -110,7 +118,7 @@ export class Subscriptions {
     options: ApplyOptions = {},
   ): Promise<AppliedSubscription> {
     const { revision = '', dryRun = false } = options;
-    const { kind, start, ackDeadlineMs, backoffMinMs, backoffMaxMs, paused } = spec;
+    const { kind, start, expiresAfterMs, ...plain } = spec;
     const answer = await this.connection.unary(applySubscription, {
       topic,
       name,
@@ -119,10 +127,10 @@ export class Subscriptions {
       spec: {
         ...(kind === undefined ? {} : { kind: kindToProto(kind) }),
         ...(start === undefined ? {} : { start: positionToProto(start) }),
-        ...(ackDeadlineMs === undefined ? {} : { ackDeadlineMs }),
-        ...(backoffMinMs === undefined ? {} : { backoffMinMs }),
-        ...(backoffMaxMs === undefined ? {} : { backoffMaxMs }),
-        ...(paused === undefined ? {} : { paused }),
+        ...(expiresAfterMs === undefined
+          ? {}
+          : { expiresAfterMs: amount('expiresAfterMs', expiresAfterMs) }),
+        ...plain,
       },
     });
     const subscription = subscriptionFromProto(present(answer.subscription));
@@ -168,10 +176,6 @@ export class Subscriptions {
   }
 }
 
-function kindToProto(kind: SubscriptionKind): KindMessage {
-  return kind === 'stream' ? KindMessage.STREAM : KindMessage.QUEUE;
-}
-
 function subscriptionFromProto(message: SubscriptionMessage): Subscription {
   const { topic, name, subscriptionId, revision, spec, partitions, consumers } = message;
   return {
@@ -180,12 +184,17 @@ function subscriptionFromProto(message: SubscriptionMessage): Subscription {
     subscriptionId,
     revision,
     spec: {
-      kind: spec?.kind === KindMessage.STREAM ? 'stream' : 'queue',
+      kind: kindFromProto(spec?.kind),
       start: positionFromProto(spec?.start),
       ackDeadlineMs: spec?.ackDeadlineMs ?? 0,
       backoffMinMs: spec?.backoffMinMs ?? 0,
       backoffMaxMs: spec?.backoffMaxMs ?? 0,
       paused: spec?.paused ?? false,
+      attemptsMax: spec?.attemptsMax ?? 0,
+      deadLetterTopic: spec?.deadLetterTopic ?? '',
+      deadLetterExpired: spec?.deadLetterExpired ?? false,
+      recordsPerSecondMax: spec?.recordsPerSecondMax ?? 0,
+      expiresAfterMs: Number(spec?.expiresAfterMs ?? 0),
     },
     partitions: partitions.map(partitionFromProto),
     consumers: consumers.map(({ consumer, activePartitions, inFlight }) => ({

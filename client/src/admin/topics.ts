@@ -1,5 +1,6 @@
 // Administration of topics, as plain values.
 import {
+  BacklogPolicy as BacklogPolicyMessage,
   TopicService,
   type PartitionStatus,
   type Topic as TopicMessage,
@@ -33,12 +34,24 @@ export interface Tiering {
   readonly hotBytes: number;
 }
 
+/** How much of each partition may wait for some subscription, and what happens then. */
+export interface BacklogQuota {
+  /** Stored bytes from the oldest record that a subscription has not acked. 0: no limit. */
+  readonly bytes: number;
+  /** Refuse publishes with BACKLOG_FULL, or let the oldest records go, acked or not. */
+  readonly policy: 'refuse-publish' | 'drop-oldest';
+}
+
 export interface TopicSpec {
   readonly partitions: number;
   /** Changed as a whole. */
   readonly retention: Retention;
   /** Changed as a whole: to change one limit, give the other one, too. */
   readonly tiering: Tiering;
+  /** Changed as a whole. */
+  readonly backlogQuota: BacklogQuota;
+  /** Queues do not deliver what has been due for longer, ms. 0: for ever. */
+  readonly timeToLiveMs: number;
   readonly batchBytesMax: number;
 }
 
@@ -144,7 +157,7 @@ export class Topics {
     options: ApplyOptions = {},
   ): Promise<AppliedTopic> {
     const { revision = '', dryRun = false } = options;
-    const { partitions, retention, tiering, batchBytesMax } = spec;
+    const { partitions, retention, tiering, batchBytesMax, backlogQuota, timeToLiveMs } = spec;
     const answer = await this.connection.unary(applyTopic, {
       name,
       revision,
@@ -154,6 +167,10 @@ export class Topics {
         ...(batchBytesMax === undefined ? {} : { batchBytesMax }),
         ...(retention === undefined ? {} : { retention: retentionToProto(retention) }),
         ...(tiering === undefined ? {} : { tiering: tieringToProto(tiering) }),
+        ...(backlogQuota === undefined ? {} : { backlogQuota: backlogToProto(backlogQuota) }),
+        ...(timeToLiveMs === undefined
+          ? {}
+          : { timeToLiveMs: amount('timeToLiveMs', timeToLiveMs) }),
       },
     });
     const { changes, created } = answer;
@@ -232,8 +249,18 @@ function tieringToProto({ hotAgeMs, hotBytes }: Tiering) {
   };
 }
 
+function backlogToProto({ bytes, policy }: BacklogQuota) {
+  return {
+    bytes: amount('backlogQuota.bytes', bytes),
+    policy:
+      policy === 'drop-oldest'
+        ? BacklogPolicyMessage.DROP_OLDEST
+        : BacklogPolicyMessage.REFUSE_PUBLISH,
+  };
+}
+
 /** Throws ARGUMENT_INVALID: BigInt would throw an error of its own. */
-function amount(name: string, value: number): bigint {
+export function amount(name: string, value: number): bigint {
   return BigInt(integerWithin(name, value, 0, Number.MAX_SAFE_INTEGER));
 }
 
@@ -256,6 +283,14 @@ function topicFromProto({ name, topicId, revision, spec, status }: TopicMessage)
         hotAgeMs: Number(spec?.tiering?.hotAgeMs ?? 0),
         hotBytes: Number(spec?.tiering?.hotBytes ?? 0),
       },
+      backlogQuota: {
+        bytes: Number(spec?.backlogQuota?.bytes ?? 0),
+        policy:
+          spec?.backlogQuota?.policy === BacklogPolicyMessage.DROP_OLDEST
+            ? 'drop-oldest'
+            : 'refuse-publish',
+      },
+      timeToLiveMs: Number(spec?.timeToLiveMs ?? 0),
     },
     ...statusFromProto(status),
   };

@@ -9,11 +9,12 @@
 // - `lost` is called once for every stream that was opened, unless it is closed.
 import { ConsumeService, type ConsumerOpened } from '../../../proto/gen/millrace/v1/consume_pb.ts';
 import { NoticeKind } from '../../../proto/gen/millrace/v1/stream_pb.ts';
-import { SubscriptionKind } from '../../../proto/gen/millrace/v1/subscription_pb.ts';
+import { SubscriptionKind as KindMessage } from '../../../proto/gen/millrace/v1/subscription_pb.ts';
 import { Backoff } from '../backoff.ts';
 import type { Connection } from '../connection.ts';
 import { isTransient, toMillraceError, type MillraceError } from '../errors.ts';
 import type { RawBidiStream } from '../raw-stream.ts';
+import { kindToProto, type SubscriptionKind } from '../subscription-kind.ts';
 import {
   encodeConsumeRequest,
   encodeConsumerOpen,
@@ -35,7 +36,7 @@ export interface ConsumeStreamTarget {
   readonly topic: string;
   readonly subscription: string;
   readonly consumer: string;
-  readonly kind: 'stream' | 'queue' | undefined;
+  readonly kind: SubscriptionKind | undefined;
 }
 
 type State =
@@ -94,7 +95,8 @@ export class ConsumeStream {
         onEnd: (error) => this.ended(error),
       });
       this.stream = stream;
-      stream.write(encodeConsumerOpen(topic, subscription, consumer, kindToProto(kind)));
+      const wanted = kind === undefined ? KindMessage.UNSPECIFIED : kindToProto(kind);
+      stream.write(encodeConsumerOpen(topic, subscription, consumer, wanted));
     } catch (error) {
       this.fail(toMillraceError(error));
     }
@@ -152,9 +154,4 @@ export class ConsumeStream {
     this.state = 'waiting';
     this.retryTimer = setTimeout(() => this.open(), this.backoff.nextMs(error?.retryAfterMs));
   }
-}
-
-function kindToProto(kind: 'stream' | 'queue' | undefined): SubscriptionKind {
-  if (kind === undefined) return SubscriptionKind.UNSPECIFIED;
-  return kind === 'stream' ? SubscriptionKind.STREAM : SubscriptionKind.QUEUE;
 }

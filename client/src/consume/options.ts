@@ -1,10 +1,11 @@
 // What a consumer can be told, and what it does when it is not told.
 import { integerWithin, numberWithin } from '../checked-number.ts';
 import type { GapRange } from '../positions.ts';
+import type { SubscriptionKind } from '../subscription-kind.ts';
 
 export interface ConsumerOptions {
   /** Refused with SUBSCRIPTION_KIND_MISMATCH if the subscription is of another kind. Default: any. */
-  readonly kind?: 'stream' | 'queue';
+  readonly kind?: SubscriptionKind;
   /** Shown in the subscription's status. Default: the broker invents one. */
   readonly consumer?: string;
   /**
@@ -25,7 +26,7 @@ export interface ConsumerOptions {
 }
 
 export interface ConsumerSettings {
-  readonly kind: 'stream' | 'queue' | undefined;
+  readonly kind: SubscriptionKind | undefined;
   readonly consumer: string;
   readonly prefetch: { readonly records: number; readonly bytes: number };
   readonly ackGatherMs: number;
