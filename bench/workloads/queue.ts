@@ -1,53 +1,81 @@
 // Working through: publish, deliver to several consumers, ack each record.
 import type { Consumer } from '../../client/src/index.ts';
-import { rates, type Workload } from '../workload.ts';
+import { rates, type Figure, type Workload, type WorkloadContext } from '../workload.ts';
 import { publishFor } from './publish.ts';
 
 const valueBytes = 1024;
-const consumerCount = 4;
 
-const queue: Workload = {
-  name: 'queue-1k',
-  description: `1 KiB records, 1 publisher, ${consumerCount} consumers on connections of their own, each record acked`,
-  async run(context) {
-    const topic = await context.createTopic();
-    const admin = context.connect();
-    await admin.subscriptions.apply(topic, 'work', { kind: 'queue' });
-    let acked = 0;
-    /** Known once publishing is done. */
-    const goal = { records: Infinity };
-    const consumers: Consumer[] = [];
-    const done = new Promise<void>((resolve) => {
-      for (let i = 0; i < consumerCount; i++) {
-        const consumer = context.connect().consumer(topic, 'work');
-        consumers.push(consumer);
-        void work(consumer, () => {
-          acked++;
-          if (acked === goal.records) resolve();
-        });
-      }
-    });
-    const publisher = context.connect().publisher(topic, { windowBytes: 4 * 1024 * 1024 });
-    const startMs = performance.now();
-    const count = await publishFor(publisher, valueBytes, context.seconds);
-    goal.records = count;
-    if (acked < count) await done;
-    const elapsedMs = performance.now() - startMs;
-    await Promise.all(consumers.map((consumer) => consumer.close()));
-    const { partitions } = await admin.subscriptions.get(topic, 'work');
-    const backlog = partitions.reduce((sum, partition) => sum + partition.backlog, 0);
-    return [
-      ...rates(count, valueBytes, elapsedMs),
-      { name: 'left over', value: backlog, unit: 'records' },
-    ];
-  },
-};
+interface QueueShape {
+  readonly consumers: number;
+  /** Connections that the consumers share. */
+  readonly connections: number;
+  /** Of so many first deliveries one is given back; its retry is acked. Infinity: none. */
+  readonly nackEvery: number;
+}
 
-async function work(consumer: Consumer, onAcked: () => void): Promise<void> {
+async function workThrough(context: WorkloadContext, shape: QueueShape): Promise<Figure[]> {
+  const topic = await context.createTopic();
+  const admin = context.connect();
+  await admin.subscriptions.apply(topic, 'work', { kind: 'queue', backoffMinMs: 1 });
+  let acked = 0;
+  /** Known once publishing is done. */
+  const goal = { records: Infinity };
+  const clients = Array.from({ length: shape.connections }, () => context.connect());
+  const consumers: Consumer[] = [];
+  const done = new Promise<void>((resolve) => {
+    for (let i = 0; i < shape.consumers; i++) {
+      const client = clients[i % clients.length] ?? admin;
+      const consumer = client.consumer(topic, 'work');
+      consumers.push(consumer);
+      void work(consumer, shape.nackEvery, () => {
+        acked++;
+        if (acked === goal.records) resolve();
+      });
+    }
+  });
+  const publisher = context.connect().publisher(topic, { windowBytes: 4 * 1024 * 1024 });
+  const startMs = performance.now();
+  const count = await publishFor(publisher, valueBytes, context.seconds);
+  goal.records = count;
+  if (acked < count) await done;
+  const elapsedMs = performance.now() - startMs;
+  await Promise.all(consumers.map((consumer) => consumer.close()));
+  const { partitions } = await admin.subscriptions.get(topic, 'work');
+  const backlog = partitions.reduce((sum, partition) => sum + partition.backlog, 0);
+  return [
+    ...rates(count, valueBytes, elapsedMs),
+    { name: 'left over', value: backlog, unit: 'records' },
+  ];
+}
+
+async function work(consumer: Consumer, nackEvery: number, onAcked: () => void): Promise<void> {
+  let first = 0;
   for await (const message of consumer) {
+    if (message.attempt === 1 && ++first % nackEvery === 0) {
+      message.nack();
+      continue;
+    }
     message.ack();
     onAcked();
   }
 }
 
-export const queueWorkloads: readonly Workload[] = [queue];
+export const queueWorkloads: readonly Workload[] = [
+  {
+    name: 'queue-1k',
+    description:
+      '1 KiB records, 1 publisher, 4 consumers on connections of their own, each record acked',
+    run: (context) => workThrough(context, { consumers: 4, connections: 4, nackEvery: Infinity }),
+  },
+  {
+    name: 'queue-100',
+    description: 'the same with 100 consumers on 10 connections',
+    run: (context) =>
+      workThrough(context, { consumers: 100, connections: 10, nackEvery: Infinity }),
+  },
+  {
+    name: 'queue-nacks',
+    description: 'as queue-1k, and every tenth record is given back once',
+    run: (context) => workThrough(context, { consumers: 4, connections: 4, nackEvery: 10 }),
+  },
+];
