@@ -10,6 +10,8 @@
 export class CachedPage {
   readonly number: number;
   readonly bytes: Buffer;
+  /** Whoever reads it first goes forward: what follows is to be fetched. */
+  isAhead = false;
   private readonly verified: Set<number> | undefined;
 
   constructor(number: number, bytes: Buffer, source: 'memory' | 'disk') {

@@ -66,8 +66,12 @@ export class PartitionReader {
     const { index, pages } = this.journal;
     const numbers = index.pagesFrom(this.id, offset, limits.readAheadPages);
     try {
-      if (numbers.length > 0) await pages.load(numbers);
-      else await this.loadCold(offset);
+      if (numbers.length === 0) await this.loadCold(offset);
+      else {
+        const isForward = this.isInMemory(offset - 1);
+        const [first] = await pages.load(numbers);
+        if (isForward && first !== undefined) first.isAhead = true;
+      }
     } catch (error) {
       // Dropped from the journal meanwhile: it was offloaded before.
       if (numbers.length > 0 && index.find(this.id, offset) === undefined) return;
@@ -152,6 +156,10 @@ export class PartitionReader {
     if (location === undefined) return this.findCold(offset);
     const page = this.journal.pages.cached(location.page);
     if (page === undefined) return undefined;
+    if (page.isAhead) {
+      page.isAhead = false;
+      this.readOn(offset);
+    }
     const headerAt = location.at + frameHeaderBytes;
     const bodyAt = headerAt + storedHeaderBytes;
     const header = decodeStoredHeader(page.bytes, headerAt);
@@ -170,6 +178,28 @@ export class PartitionReader {
       );
     }
     return new StoredBatch(header, page.bytes, bodyAt);
+  }
+
+  private isInMemory(offset: Offset): boolean {
+    const location = this.journal.index.find(this.id, offset);
+    return location !== undefined && this.journal.pages.cached(location.page) !== undefined;
+  }
+
+  /** Fetches the pages behind those that a reader has just reached, so that it need not wait for them. */
+  private readOn(offset: Offset): void {
+    const { index, pages } = this.journal;
+    const numbers = index
+      .pagesFrom(this.id, offset, 2 * limits.readAheadPages)
+      .filter((number) => pages.cached(number) === undefined);
+    if (numbers.length === 0) return;
+    pages.load(numbers).then(
+      ([first]) => {
+        if (first !== undefined) first.isAhead = true;
+      },
+      () => {
+        // The reader finds the same failure when it gets there, and is told.
+      },
+    );
   }
 
   private findCold(offset: Offset): StoredBatch | undefined {
