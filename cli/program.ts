@@ -1,0 +1,39 @@
+// The commands of `millrace`.
+import { Command } from 'commander';
+import { clusterCommand } from './commands/cluster.ts';
+import { consumeCommand } from './commands/consume.ts';
+import { fsckCommand } from './commands/fsck.ts';
+import { publishCommand } from './commands/publish.ts';
+import { readCommand } from './commands/read.ts';
+import { recoverCommand } from './commands/recover.ts';
+import { startCommand } from './commands/start.ts';
+import { subscriptionCommand } from './commands/subscription.ts';
+import { topicCommand } from './commands/topic.ts';
+import { benchCommand } from './commands/bench.ts';
+import { exitCodes } from './exit.ts';
+
+export function program(): Command {
+  return new Command('millrace')
+    .description(
+      'a message broker: one topic, replayed by offset or worked through by acknowledgement',
+    )
+    .version('0.1.0')
+    .showHelpAfterError('(millrace help COMMAND says more)')
+    .addHelpText('after', `\n${exitCodesHelp()}`)
+    .exitOverride()
+    .addCommand(startCommand())
+    .addCommand(topicCommand())
+    .addCommand(publishCommand())
+    .addCommand(readCommand())
+    .addCommand(consumeCommand())
+    .addCommand(subscriptionCommand())
+    .addCommand(clusterCommand())
+    .addCommand(fsckCommand())
+    .addCommand(recoverCommand())
+    .addCommand(benchCommand());
+}
+
+function exitCodesHelp(): string {
+  const lines = Object.entries(exitCodes).map(([meaning, code]) => `  ${code}  ${meaning}`);
+  return ['Exit codes:', '  0  success', ...lines].join('\n');
+}
