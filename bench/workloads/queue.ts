@@ -60,6 +60,67 @@ async function work(consumer: Consumer, nackEvery: number, onAcked: () => void):
   }
 }
 
+const backlogValueBytes = 100;
+const shallowRecords = 10_000;
+const deepRecords = 10_000_000;
+/** Worked through of each, so that both are measured over the same number of records. */
+const measuredRecords = 1_000_000;
+
+/** Deliver and ack from a backlog: a shallow one, filled again and again, beside a deep one. */
+async function compareBacklogs(context: WorkloadContext): Promise<Figure[]> {
+  const shallow = await backlogOf(context);
+  let shallowMs = 0;
+  for (let done = 0; done < measuredRecords; done += shallowRecords) {
+    await shallow.publish(shallowRecords);
+    shallowMs += await shallow.workOff(shallowRecords);
+  }
+  const deep = await backlogOf(context);
+  await deep.publish(deepRecords);
+  const deepMs = await deep.workOff(measuredRecords);
+  const rate = (ms: number): number => Math.round((measuredRecords / ms) * 1000);
+  return [
+    { name: '10 thousand waiting', value: rate(shallowMs), unit: 'records/s' },
+    { name: '10 million waiting', value: rate(deepMs), unit: 'records/s' },
+    { name: 'share', value: Math.round((shallowMs / deepMs) * 100), unit: '%' },
+  ];
+}
+
+async function backlogOf(context: WorkloadContext) {
+  const topic = await context.createTopic();
+  await context.connect().subscriptions.apply(topic, 'work', { kind: 'queue' });
+  const publisher = context.connect().publisher(topic);
+  const clients = Array.from({ length: 4 }, () => context.connect());
+  const value = Buffer.alloc(backlogValueBytes, 'x');
+  return {
+    async publish(count: number): Promise<void> {
+      for (let i = 0; i < count; i++) {
+        publisher.send({ value });
+        const full = publisher.ready();
+        if (full !== undefined) await full;
+      }
+      await publisher.flush();
+    },
+    /** Milliseconds until so many are acked. */
+    async workOff(count: number): Promise<number> {
+      const startMs = performance.now();
+      let left = count;
+      const consumers = clients.map((client) => client.consumer(topic, 'work'));
+      await Promise.all(
+        consumers.map(async (consumer) => {
+          for await (const message of consumer) {
+            message.ack();
+            if (--left <= 0) break;
+          }
+          consumers.forEach((other) => void other.close());
+        }),
+      );
+      const elapsedMs = performance.now() - startMs;
+      await Promise.all(consumers.map((consumer) => consumer.close()));
+      return elapsedMs;
+    },
+  };
+}
+
 export const queueWorkloads: readonly Workload[] = [
   {
     name: 'queue-1k',
@@ -77,5 +138,11 @@ export const queueWorkloads: readonly Workload[] = [
     name: 'queue-nacks',
     description: 'as queue-1k, and every tenth record is given back once',
     run: (context) => workThrough(context, { consumers: 4, connections: 4, nackEvery: 10 }),
+  },
+  {
+    name: 'queue-backlog',
+    description:
+      '100-byte records, 4 consumers, deliver and ack: 10 thousand waiting beside 10 million waiting',
+    run: compareBacklogs,
   },
 ];
