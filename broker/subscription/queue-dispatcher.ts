@@ -4,6 +4,7 @@
 //
 // Invariants:
 // - An ack or an ended attempt is journaled in the turn in which it counts; a lease is never journaled.
+// - A record is not retried before its attempts are durable.
 // - Consumers with credit take turns; a shallow backlog is shared among them instead of going to the first.
 // - What cannot be read stops this partition and says so; it is never skipped.
 import type { Timer } from '../core/clock.ts';
@@ -312,7 +313,16 @@ export class QueueDispatcher implements Dispatcher {
       attempts,
       readyAtWallMs: Math.max(0, Math.ceil(readyAtMs + wallOffsetMs)),
     }));
-    journal.note({ kind: 'attempts', subscriptionId, partitionId, runs: durable });
+    const entry = this.state.attemptsJournaled();
+    void journal.write({ kind: 'attempts', subscriptionId, partitionId, runs: durable }).then(
+      () => {
+        this.state.attemptsDurable(entry);
+        this.pump();
+      },
+      () => {
+        // The journal has failed, and with it the broker.
+      },
+    );
   }
 
   private blockedReasons(nowMs: number, undelivered: number): readonly BlockedReason[] {

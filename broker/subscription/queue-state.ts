@@ -114,6 +114,8 @@ export class QueueState {
   private fence: number;
   /** Records retried minus fresh records handed out, within the bounds above. Whoever is behind goes next. */
   private turn = 0;
+  /** Number of the attempt runs that are not given to the journal yet. */
+  private openEntry = 1;
 
   constructor(start: QueueStart) {
     assert(start.fence <= start.firstLease, `lease ${start.firstLease}, fence ${start.fence}`);
@@ -219,7 +221,7 @@ export class QueueState {
     if (!isRange(first, last)) return 'invalid';
     const held = this.leases.get(lease);
     if (held === undefined) return 'lease_lost';
-    const runs = this.putBack(held, first, last, held.attempt - 1, nowMs);
+    const runs = this.putBack(held, first, last, held.attempt - 1, nowMs, 0);
     return runs.length > 0 ? 'ok' : 'lease_lost';
   }
 
@@ -292,6 +294,15 @@ export class QueueState {
       ackedAbove: this.acks.ackedAbove,
       floor: this.acks.floor,
     };
+  }
+
+  /** The attempt runs answered so far are being journaled; they wait for `attemptsDurable` of the number. */
+  attemptsJournaled(): number {
+    return this.openEntry++;
+  }
+
+  attemptsDurable(entry: number): void {
+    this.retries.becameDurable(entry);
   }
 
   inFlightOf(consumer: number): number {
@@ -396,10 +407,11 @@ export class QueueState {
     last: Offset,
     attempts: number,
     readyAtMs: number,
+    entry = this.openEntry,
   ): AttemptRun[] {
     const runs: AttemptRun[] = [];
     this.leases.take(lease.lease, first, last, this.acks, (runFirst, runLast) => {
-      this.retries.put(runFirst, runLast, attempts, readyAtMs);
+      this.retries.put(runFirst, runLast, attempts, readyAtMs, entry);
       runs.push({ first: runFirst, last: runLast, attempts, readyAtMs });
     });
     return runs;

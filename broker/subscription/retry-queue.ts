@@ -3,7 +3,8 @@
 // Invariants:
 // - runs do not overlap; each is in the index (by offset) and in the heap (by time), or in neither;
 // - `count` is the number of their offsets;
-// - what has been ready for longest goes first, so no record can keep another one from being retried.
+// - what has been ready for longest goes first, so no record can keep another one from being retried;
+// - nothing goes before its attempts are durable: a count that was told to somebody is not forgotten by a restart.
 import { assert } from '../core/assert.ts';
 import { Heap, type HeapItem } from '../core/heap.ts';
 import type { Offset } from '../core/ids.ts';
@@ -22,6 +23,8 @@ export interface RetryRun {
 interface Entry extends OffsetRun, HeapItem {
   readonly attempts: number;
   readonly readyAtMs: number;
+  /** Number of the entry that has the attempts. 0: nothing is written of them. */
+  readonly entry: number;
 }
 
 export class RetryQueue {
@@ -30,6 +33,7 @@ export class RetryQueue {
     (a, b) => a.readyAtMs < b.readyAtMs || (a.readyAtMs === b.readyAtMs && a.first < b.first),
   );
   private offsets = 0;
+  private durableEntry = 0;
 
   /** Records in it, ready or waiting. */
   get count(): number {
@@ -50,11 +54,17 @@ export class RetryQueue {
     return this.index.at(offset);
   }
 
-  put(first: Offset, last: Offset, attempts: number, readyAtMs: number): void {
-    const entry: Entry = { first, last, attempts, readyAtMs, heapSlot: -1 };
-    this.index.insert(entry);
-    this.byTime.push(entry);
+  /** `entry`: held until `becameDurable` says so of it, or of a later one. */
+  put(first: Offset, last: Offset, attempts: number, readyAtMs: number, entry = 0): void {
+    const run: Entry = { first, last, attempts, readyAtMs, entry, heapSlot: -1 };
+    this.index.insert(run);
+    this.byTime.push(run);
     this.offsets += last - first + 1;
+  }
+
+  /** Entries up to this one are durable. */
+  becameDurable(entry: number): void {
+    this.durableEntry = Math.max(this.durableEntry, entry);
   }
 
   /**
@@ -63,12 +73,12 @@ export class RetryQueue {
    */
   ready(nowMs: number, recordsMax: number): RetryRun | undefined {
     const top = this.byTime.peek();
-    if (top === undefined || top.readyAtMs > nowMs) return undefined;
+    if (top === undefined || !this.mayGo(top, nowMs)) return undefined;
     const { first, attempts, readyAtMs } = top;
     let last = top.last;
     while (last - first + 1 < recordsMax) {
       const next = this.index.at(last + 1);
-      if (next?.attempts !== attempts || next.readyAtMs > nowMs) break;
+      if (next?.attempts !== attempts || !this.mayGo(next, nowMs)) break;
       last = next.last;
     }
     return { first, last: Math.min(last, first + recordsMax - 1), attempts, readyAtMs };
@@ -114,6 +124,10 @@ export class RetryQueue {
     return this.index[Symbol.iterator]();
   }
 
+  private mayGo(run: Entry, nowMs: number): boolean {
+    return run.readyAtMs <= nowMs && run.entry <= this.durableEntry;
+  }
+
   /** Takes [first, last] out of the run that holds all of it. */
   private cut(entry: Entry, first: Offset, last: Offset): number {
     if (entry.first === first && entry.last === last) {
@@ -126,7 +140,7 @@ export class RetryQueue {
       const behind = entry.last;
       entry.last = first - 1;
       if (behind > last) {
-        this.put(last + 1, behind, entry.attempts, entry.readyAtMs);
+        this.put(last + 1, behind, entry.attempts, entry.readyAtMs, entry.entry);
         this.offsets -= behind - last;
       }
     }

@@ -92,7 +92,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'a missed deadline loses the record',
     file: 'subscription/queue-state.ts',
-    find: 'this.retries.put(runFirst, runLast, attempts, readyAtMs);',
+    find: 'this.retries.put(runFirst, runLast, attempts, readyAtMs, entry);',
     replace: '',
   },
   {

@@ -263,7 +263,7 @@ class Harness {
   }
 
   private recover(recovery: QueueRecovery): QueueState {
-    return recovery.start({
+    const state = recovery.start({
       policy: modelPolicy,
       nowMs: this.monoMs,
       wallMs: this.model.nowMs,
@@ -271,6 +271,9 @@ class Harness {
       firstLease: this.epoch * 1_000,
       unackedMax,
     });
+    // Its journal is durable at once.
+    state.attemptsDurable(Infinity);
+    return state;
   }
 
   private writeAttempts(runs: readonly AttemptRun[]): void {

@@ -9,7 +9,10 @@ const draw = (): number => 0;
 
 function newQueue(unackedMax = 100_000, end = 0): QueueState {
   const start = { policy, nowMs: 0, wallMs: 0, end, firstLease: 1, unackedMax };
-  return QueueRecovery.at(0).start(start);
+  const queue = QueueRecovery.at(0).start(start);
+  // A journal that is durable at once.
+  queue.attemptsDurable(Infinity);
+  return queue;
 }
 
 /** The next run, leased as a whole. */
@@ -173,6 +176,28 @@ describe('a record of a queue', () => {
     const { queue, lease } = states[state]();
     expect(verbs[verb](queue, lease)).toEqual(answer);
     expect(whereIs(queue)).toBe(where);
+  });
+});
+
+describe('attempts that are not durable yet', () => {
+  test('keep their records from being retried, and nothing else', () => {
+    const queue = QueueRecovery.at(0).start({
+      policy: { ...policy, backoffMinMs: 0, backoffMaxMs: 0 },
+      nowMs: 0,
+      wallMs: 0,
+      end: 0,
+      firstLease: 1,
+    });
+    const failed = leaseNext(queue, 0, 3, 1);
+    queue.nack(failed.lease, 0, 0, 0, 0, draw);
+    const first = queue.attemptsJournaled();
+    const returned = leaseNext(queue, 0, 3, 1);
+    queue.giveBack(returned.lease, 1, 1, 0);
+    expect(leaseNext(queue, 0, 3)).toMatchObject({ first: 2, attempt: 1 });
+    expect(queue.next(0, 3)).toEqual({ kind: 'blocked', reason: 'delayed' });
+    queue.attemptsDurable(first);
+    expect(leaseNext(queue, 0, 3)).toMatchObject({ first: 0, attempt: 2 });
+    expect(leaseNext(queue, 0, 3)).toMatchObject({ first: 1, attempt: 1 });
   });
 });
 
