@@ -71,6 +71,17 @@ export function openPlain(body: Buffer, flags: number): Buffer {
   throw new BrokerError('DATA_LOSS', `a stored batch does not open: ${message}; check the volume`);
 }
 
+/**
+ * The stated key hashes of the records [fromIndex, toIndex) of a stored compressed batch, without opening it; 0 for a
+ * record without a key (and for one of 2^32 keys, which then has no order).
+ */
+export function statedKeyHashes(body: Buffer, fromIndex: number, toIndex: number): Uint32Array {
+  const stated = readCompressedBatch(body, 0, body.length).keyHashes;
+  const hashes = new Uint32Array(toIndex - fromIndex);
+  for (let i = 0; i < hashes.length; i++) hashes[i] = stated.readUInt32LE(4 * (fromIndex + i));
+  return hashes;
+}
+
 function readNumber(reader: WireReader): number {
   const start = reader.position;
   const value = reader.uint32();

@@ -71,6 +71,21 @@ export function splitByPartition(
   return joined;
 }
 
+/**
+ * murmur3-32 of the keys of the records [fromIndex, toIndex); 0 for a record without a key. A key whose hash is 0 gets
+ * 1: it shares a lock, but keeps its order.
+ */
+export function keyHashes(body: Buffer, fromIndex: number, toIndex: number): Uint32Array {
+  const hashes = new Uint32Array(toIndex - fromIndex);
+  let at = new RecordCursor().seek(body, fromIndex);
+  for (let i = 0; i < hashes.length; i++) {
+    const hash = keyHash(body, at);
+    if (hash !== undefined) hashes[i] = hash === 0 ? 1 : hash;
+    at = recordEnd(body, at);
+  }
+  return hashes;
+}
+
 function recordEnd(body: Uint8Array, at: number): number {
   assert(body[at] === recordsTag, `byte ${at} of a plain batch begins a record`);
   let length = 0;

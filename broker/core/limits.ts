@@ -105,6 +105,8 @@ export const limits = {
   streamOutputBytesMax: 1 * MiB,
   /** Records in flight or waiting for retry, per subscription and partition (hold back fresh records). */
   unackedRecordsMax: 100_000,
+  /** Records held behind the locks of their keys, per subscription and partition (hold back): about 10 MB. */
+  keyedHeldMax: 1_000_000,
   ackDeadlineMsDefault: 30_000,
   ackDeadlineMsMin: 1_000,
   ackDeadlineMsMax: 12 * 3600 * 1000,

@@ -65,6 +65,7 @@ export function createDispatcher(
     wallMs: clock.wallMs(),
     end: partitionLog.nextOffset,
     firstLease: shard.epoch * leasesPerEpoch + 1,
+    isKeyed: placement.kind === 'keyed_queue',
   });
   return new QueueDispatcher(context, state, placement.paused);
 }

@@ -10,7 +10,7 @@ import type { Offset } from '../core/ids.ts';
 import type { AckSet } from './ack-set.ts';
 import type { BlockedReason } from './consumer.ts';
 import type { LeaseIndex } from './lease-index.ts';
-import type { RetryQueue } from './retry-queue.ts';
+import type { RetryQueue, RetryRun } from './retry-queue.ts';
 
 export type FreshNext =
   | { readonly kind: 'run'; readonly first: Offset; readonly last: Offset }
@@ -30,10 +30,16 @@ export interface FreshSource {
   taken(first: Offset, last: Offset): void;
   /** These will not come back: acked, expired, or gone to the dead-letter topic. They may be any offsets. */
   settled(first: Offset, last: Offset): void;
+  /** Key hashes of the records from `first` on, which is where the last `keys` said. */
+  offer(first: Offset, hashes: Uint32Array): void;
   /** Whether it holds back any record of the range, which then was not handed out. */
   holdsAny(first: Offset, last: Offset): boolean;
   /** Everything from the offset on is fresh, everything below is settled. */
   reset(offset: Offset): void;
+  /** Attempts that were recovered of records which were not looked at since. */
+  recoveredAttempts(): Iterable<RetryRun>;
+  /** Checks its invariants by counting anew; for tests and the simulation. */
+  check(): void;
 }
 
 /** What of a partition is not fresh. The owner changes it; a source only looks. */

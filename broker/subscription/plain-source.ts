@@ -36,6 +36,10 @@ export class PlainSource implements FreshSource {
     this.from = last + 1;
   }
 
+  offer(): void {
+    assert(false, 'a plain queue does not ask for keys');
+  }
+
   settled(): void {
     // What is acked is claimed by that.
   }
@@ -46,5 +50,13 @@ export class PlainSource implements FreshSource {
 
   reset(offset: Offset): void {
     this.from = offset;
+  }
+
+  recoveredAttempts(): Iterable<never> {
+    return [];
+  }
+
+  check(): void {
+    // It keeps one number, which nothing can contradict.
   }
 }

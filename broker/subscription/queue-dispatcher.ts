@@ -63,6 +63,10 @@ export class QueueDispatcher implements Dispatcher {
       if (consumer === undefined) break;
       const end = partitionLog.endOffset;
       const next = this.state.next(nowMs, end, consumer.creditRecords());
+      if (next.kind === 'keys') {
+        if (this.offerKeys(next.from)) continue;
+        break;
+      }
       if (next.kind !== 'run') break;
       const share = Math.ceil((end - next.first) / this.consumers.length);
       const run = this.take(next.first, Math.min(next.last, next.first + share - 1));
@@ -215,6 +219,19 @@ export class QueueDispatcher implements Dispatcher {
       if (consumer !== undefined && consumer.creditRecords() > 0) return consumer;
     }
     return undefined;
+  }
+
+  /** False: the keys are not in memory, or cannot be read. */
+  private offerKeys(from: number): boolean {
+    try {
+      const hashes = this.source.keys(from);
+      if (hashes === undefined) this.loadThenPump(from);
+      else this.state.offerKeys(from, hashes);
+      return hashes !== undefined;
+    } catch (error) {
+      this.stopOn(error);
+      return false;
+    }
   }
 
   private take(first: number, last: number) {

@@ -11,6 +11,7 @@ import { AckSet } from './ack-set.ts';
 import type { DurableAttemptRun } from './entries.ts';
 import { isRange, type OffsetRange } from './offset-range.ts';
 import { decodeQueueCheckpoint, type QueueCheckpoint } from './queue-checkpoint.ts';
+import { KeyedSource } from './keyed-source.ts';
 import { QueueState, type QueuePolicy } from './queue-state.ts';
 import { RetryQueue } from './retry-queue.ts';
 
@@ -24,6 +25,8 @@ export interface QueueRecoveryStart {
   readonly firstLease: number;
   /** Default limits.unackedRecordsMax. */
   readonly unackedMax?: number;
+  /** A keyed queue. Default: a plain one. */
+  readonly isKeyed?: boolean;
 }
 
 export class QueueRecovery {
@@ -83,9 +86,12 @@ export class QueueRecovery {
       const waitMs = Math.min(Math.max(readyAtMs - start.wallMs, 0), limits.backoffMsMax);
       retries.put(first, last, attempts, start.nowMs + waitMs);
     }
+    const isKeyed = start.isKeyed === true;
     return new QueueState({
       acks: this.acks,
-      retries,
+      // Only the order of offsets tells which record locks its key, so a keyed queue meets these on its way.
+      retries: isKeyed ? new RetryQueue() : retries,
+      ...(isKeyed ? { source: (claims) => new KeyedSource(claims, retries) } : {}),
       policy: start.policy,
       // Above the last ack at most `unackedMax` records were in flight; a client cannot have had more.
       deliveredBefore: Math.min(start.end, this.acks.end + unackedMax),

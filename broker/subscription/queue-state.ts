@@ -150,10 +150,15 @@ export class QueueState {
       if (retry !== undefined) return runOf(retry);
     }
     const fresh = this.nextFresh(end, recordsMax);
-    if (fresh?.kind === 'run') return fresh;
+    if (fresh?.kind === 'run' || fresh?.kind === 'keys') return fresh;
     const retry = this.retries.ready(nowMs, recordsMax);
     if (retry !== undefined) return runOf(retry);
     return fresh ?? (this.retries.count > 0 ? waiting : idle);
+  }
+
+  /** What `next` asked for with `keys`. */
+  offerKeys(first: Offset, hashes: Uint32Array): void {
+    this.source.offer(first, hashes);
   }
 
   /** Hands a prefix of the run that `next` gave to a consumer. */
@@ -336,6 +341,7 @@ export class QueueState {
   checkpoint(wallOffsetMs: number): Uint8Array {
     const runs: RetryRun[] = [];
     for (const run of this.retries) if (run.attempts > 0) runs.push({ ...run });
+    for (const run of this.source.recoveredAttempts()) runs.push({ ...run });
     for (const lease of this.leases.values()) {
       if (lease.attempt === 1) continue;
       this.leases.visitHeld(lease, this.acks, (first, last) => {
@@ -364,6 +370,7 @@ export class QueueState {
       );
     }
     assert(retries === this.retries.count, `retries: counted ${retries}`);
+    this.source.check();
   }
 
   /** Undefined: there is nothing fresh. */
@@ -397,7 +404,8 @@ export class QueueState {
   /** Whether each record of the range is acked, or in flight or coming back, or may have been before a restart. */
   private wereHandedOut(first: Offset, last: Offset): boolean {
     const known = Math.max(this.source.passed, this.deliveredBefore);
-    if (first < known && this.source.holdsAny(first, Math.min(last, known - 1))) return false;
+    const since = Math.max(first, this.deliveredBefore);
+    if (since < known && this.source.holdsAny(since, Math.min(last, known - 1))) return false;
     return last < known || this.claims.nextFree(Math.max(first, known)) > last;
   }
 

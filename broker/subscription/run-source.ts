@@ -1,8 +1,9 @@
 // Takes runs of records out of the log for a dispatcher: the batch that holds the first record, cut to the run.
 //
 // Invariant: nothing of a page is kept between two calls, only numbers: an idle dispatcher pins no memory.
-import { RecordCursor } from '../batch/records.ts';
-import { flagCompressed } from '../batch/stored-header.ts';
+import { statedKeyHashes } from '../batch/compressed-batch.ts';
+import { keyHashes, RecordCursor } from '../batch/records.ts';
+import { flagCompressed, flagKeyed } from '../batch/stored-header.ts';
 import type { PartitionLog } from '../log/partition-log.ts';
 import type { StoredBatch } from '../log/stored-batch.ts';
 
@@ -46,6 +47,21 @@ export class RunSource {
       epoch,
       ...this.cutBatch(batch, first, lastOffset),
     };
+  }
+
+  /**
+   * Key hashes of the records from `first` to the end of their batch, as murmur3-32; 0: no key. Undefined: await
+   * `load(first)` first.
+   */
+  keys(first: number): Uint32Array | undefined {
+    const batch = this.log.read(first, 1)?.[0];
+    if (batch === undefined) return undefined;
+    const { flags, baseOffset, recordCount } = batch.header;
+    const fromIndex = first - baseOffset;
+    if ((flags & flagKeyed) === 0) return new Uint32Array(recordCount - fromIndex);
+    return (flags & flagCompressed) !== 0
+      ? statedKeyHashes(batch.body, fromIndex, recordCount)
+      : keyHashes(batch.body, fromIndex, recordCount);
   }
 
   /** The bytes to send for some records of a batch; a compressed one travels whole. */

@@ -9,7 +9,10 @@ import { SettlementLoad } from './settlement-load.ts';
 const rounds = Number(process.env['CRASH_ROUNDS'] ?? 8);
 const seed = Number(process.env['CRASH_SEED'] ?? Math.floor(Math.random() * 2 ** 31));
 
-describe.each(['queue'] as const)(`a %s killed ${rounds} times (CRASH_SEED=${seed})`, (kind) => {
+describe.each([
+  { kind: 'queue', keys: 500 },
+  { kind: 'keyed_queue', keys: 2_000 },
+] as const)(`a $kind killed ${rounds} times (CRASH_SEED=${seed})`, ({ kind, keys }) => {
   let broker: BrokerProcess;
   let client: Client;
   let load: SettlementLoad;
@@ -19,7 +22,7 @@ describe.each(['queue'] as const)(`a %s killed ${rounds} times (CRASH_SEED=${see
       const random = seededRandom(seed);
       broker = await BrokerProcess.start({ args: ['--generation-bytes', '1048576'] });
       client = connect({ server: broker.server });
-      load = await SettlementLoad.start({ client, random, records: 20_000, kind, keys: 500 });
+      load = await SettlementLoad.start({ client, random, records: 20_000, kind, keys });
       for (let round = 0; round < rounds; round++) {
         await new Promise((resolve) => setTimeout(resolve, 50 + random.next() * 300));
         await broker.kill('SIGKILL');
@@ -46,6 +49,12 @@ describe.each(['queue'] as const)(`a %s killed ${rounds} times (CRASH_SEED=${see
   it('never delivered a record again once its ack was confirmed', () => {
     expect(load.deliveredAfterConfirmedAck).toEqual([]);
   });
+
+  if (kind === 'keyed_queue') {
+    it('never let a record overtake an older one of its key', () => {
+      expect(load.overtaken).toEqual([]);
+    });
+  }
 
   it('never forgot more than one attempt of a record per kill', () => {
     expect(load.attemptsLost).toEqual([]);

@@ -32,8 +32,10 @@ export class SettlementLoad {
   kills = 0;
   private readonly options: SettlementLoadOptions;
   private readonly seen = new Map<number, Seen>();
-  /** Per key the offset that was begun last and not acked yet. */
+  /** Per key the record that was begun and whose ack was not sent. */
   private readonly begun = new Map<string, number>();
+  /** The client says such an ack again after a lost connection, whatever became of the record. */
+  private readonly ackSent = new Set<number>();
   private readonly consumers = new Set<Consumer>();
   private readonly working: Promise<void>[] = [];
   private isFinishing = false;
@@ -113,10 +115,10 @@ export class SettlementLoad {
     }
     this.seen.set(offset, { attempt, kills: this.kills });
     if (this.options.kind !== 'keyed_queue') return;
-    const key = message.key.toString();
+    const key = keyOf(message);
     const elder = this.begun.get(key);
     if (elder !== undefined && elder < offset) this.overtaken.push(`${offset} before ${elder}`);
-    this.begun.set(key, offset);
+    if (!this.ackSent.has(offset)) this.begun.set(key, offset);
   }
 
   private settle(message: Message): void {
@@ -128,15 +130,19 @@ export class SettlementLoad {
     }
     // Forgotten: its deadline passes.
     if (chance < 0.22) return;
+    this.ackSent.add(offset);
+    if (this.begun.get(keyOf(message)) === offset) this.begun.delete(keyOf(message));
     message.ackConfirmed().then(
       () => {
         this.done.add(offset);
-        const key = message.key.toString();
-        if (this.begun.get(key) === offset) this.begun.delete(key);
       },
       () => {
         // The broker died: the record may come again.
       },
     );
   }
+}
+
+function keyOf(message: Message): string {
+  return Buffer.from(message.key).toString();
 }
