@@ -3,17 +3,26 @@ import type { Client, Publisher } from '../../client/src/index.ts';
 import { rates, type Figure, type Workload, type WorkloadContext } from '../workload.ts';
 import { latencyFigures, publishAtRate } from './fixed-rate.ts';
 
-/** Publishes values of the given size for the given time, as fast as the window allows; answers how many. */
+/**
+ * Publishes values of the given size for the given time, as fast as the window allows; answers how many. `keys`: so
+ * many keys in turn; 0: none.
+ */
 export async function publishFor(
   publisher: Publisher,
   valueBytes: number,
   seconds: number,
+  keys = 0,
 ): Promise<number> {
   const value = Buffer.alloc(valueBytes, 'x');
+  const names = Array.from({ length: keys }, (_, i) => Buffer.from(`key ${i}`));
+  const recordOf = (i: number) => {
+    const key = names[i % keys];
+    return key === undefined ? { value } : { key, value };
+  };
   const endMs = performance.now() + seconds * 1000;
   let records = 0;
   while (performance.now() < endMs) {
-    for (let i = 0; i < 64; i++) publisher.send({ value });
+    for (let i = 0; i < 64; i++) publisher.send(recordOf(records + i));
     records += 64;
     const full = publisher.ready();
     if (full !== undefined) await full;

@@ -9,14 +9,25 @@ interface QueueShape {
   readonly consumers: number;
   /** Connections that the consumers share. */
   readonly connections: number;
+  readonly kind: 'queue' | 'keyed_queue';
+  /** Records have keys, one after another of so many. 0: none. */
+  readonly keys: number;
   /** Of so many first deliveries one is given back; its retry is acked. Infinity: none. */
   readonly nackEvery: number;
 }
 
+const plain: QueueShape = {
+  consumers: 4,
+  connections: 4,
+  kind: 'queue',
+  keys: 0,
+  nackEvery: Infinity,
+};
+
 async function workThrough(context: WorkloadContext, shape: QueueShape): Promise<Figure[]> {
   const topic = await context.createTopic();
   const admin = context.connect();
-  await admin.subscriptions.apply(topic, 'work', { kind: 'queue', backoffMinMs: 1 });
+  await admin.subscriptions.apply(topic, 'work', { kind: shape.kind, backoffMinMs: 1 });
   let acked = 0;
   /** Known once publishing is done. */
   const goal = { records: Infinity };
@@ -35,7 +46,7 @@ async function workThrough(context: WorkloadContext, shape: QueueShape): Promise
   });
   const publisher = context.connect().publisher(topic, { windowBytes: 4 * 1024 * 1024 });
   const startMs = performance.now();
-  const count = await publishFor(publisher, valueBytes, context.seconds);
+  const count = await publishFor(publisher, valueBytes, context.seconds, shape.keys);
   goal.records = count;
   if (acked < count) await done;
   const elapsedMs = performance.now() - startMs;
@@ -126,18 +137,22 @@ export const queueWorkloads: readonly Workload[] = [
     name: 'queue-1k',
     description:
       '1 KiB records, 1 publisher, 4 consumers on connections of their own, each record acked',
-    run: (context) => workThrough(context, { consumers: 4, connections: 4, nackEvery: Infinity }),
+    run: (context) => workThrough(context, plain),
   },
   {
     name: 'queue-100',
     description: 'the same with 100 consumers on 10 connections',
-    run: (context) =>
-      workThrough(context, { consumers: 100, connections: 10, nackEvery: Infinity }),
+    run: (context) => workThrough(context, { ...plain, consumers: 100, connections: 10 }),
   },
   {
     name: 'queue-nacks',
     description: 'as queue-1k, and every tenth record is given back once',
-    run: (context) => workThrough(context, { consumers: 4, connections: 4, nackEvery: 10 }),
+    run: (context) => workThrough(context, { ...plain, nackEvery: 10 }),
+  },
+  {
+    name: 'keyed-queue',
+    description: 'as queue-1k with a keyed queue and 10,000 keys: of each key one record at a time',
+    run: (context) => workThrough(context, { ...plain, kind: 'keyed_queue', keys: 10_000 }),
   },
   {
     name: 'queue-backlog',

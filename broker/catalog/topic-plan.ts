@@ -122,6 +122,7 @@ function planChange(state: CatalogState, existing: Topic, patch: TopicSpecPatch)
       { metadata: { field: 'partitions', current: String(existing.spec.partitions) } },
     );
   }
+  if (spec.partitions > existing.spec.partitions) checkNoKeyedQueue(state, existing);
   const changes = topicSpecChanges(existing.spec, spec);
   if (changes.length === 0) return { events: [], changes, created: false, topic: existing };
   const topic: Topic = {
@@ -131,6 +132,19 @@ function planChange(state: CatalogState, existing: Topic, patch: TopicSpecPatch)
     revision: state.counters.nextRevision,
   };
   return { events: [{ kind: 'topic-changed', topic }], changes, created: false, topic };
+}
+
+/** With more partitions a key's next record would go to another one than those that still wait. */
+function checkNoKeyedQueue(state: CatalogState, { id, spec }: Topic): void {
+  for (const { kind, name } of state.subscriptionsOf(id)) {
+    if (kind !== 'keyed_queue') continue;
+    throw new BrokerError(
+      'SPEC_IMMUTABLE',
+      `partitions cannot be added while the keyed queue ${name} relies on the order of keys; work it off and delete ` +
+        'it first',
+      { metadata: { field: 'partitions', current: String(spec.partitions), subscription: name } },
+    );
+  }
 }
 
 /** Ids and shards of all partitions: those there are, then new ones, each in the shard that has fewest. */

@@ -239,3 +239,14 @@ it('asserts that commands do not interleave between plan and apply', () => {
     expect(() => catalog.state.apply(event)).toThrow('a created topic has a new id');
   }
 });
+
+describe('adding partitions', () => {
+  it('is refused while a keyed queue relies on the order of keys, and names it', () => {
+    const catalog = new CatalogFixture();
+    catalog.applyTopic('t', { partitions: 1 });
+    catalog.applySubscription('t', 'by-customer', { kind: 'keyed_queue' });
+    const error = errorOf(() => catalog.applyTopic('t', { partitions: 2 }));
+    expect(error?.reason).toBe('SPEC_IMMUTABLE');
+    expect(error?.message).toContain('by-customer');
+  });
+});
