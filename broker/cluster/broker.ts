@@ -32,13 +32,9 @@ import type { AppendRequest, PartitionLog } from '../log/partition-log.ts';
 import { catalogShard, type CatalogStore } from '../shard/catalog-store.ts';
 import type { DiskGuard } from '../shard/disk-guard.ts';
 import type { Shard } from '../shard/shard.ts';
-import type {
-  ConsumerFigures,
-  PartitionFigures,
-  ShardFigures,
-  TieringFigures,
-  TopicFigures,
-} from './figures.ts';
+import { DeadLetterTopics } from './dead-letter-topics.ts';
+import { partitionFigures } from './figures.ts';
+import type * as figures from './figures.ts';
 import { openPublisher, type OpenPublisher } from './open-publisher.ts';
 import type { OpenSubscription, SubscriptionPartition } from './open-subscription.ts';
 import type { OpenTopic } from './open-topic.ts';
@@ -100,6 +96,8 @@ export class Broker {
   static async open(parts: BrokerParts): Promise<Broker> {
     const broker = new Broker(parts);
     await broker.directory.open();
+    const deadLetters = new DeadLetterTopics(broker);
+    for (const shard of parts.shards.values()) shard.deadLetters = deadLetters;
     return broker;
   }
 
@@ -188,10 +186,10 @@ export class Broker {
     return topic;
   }
 
-  topicFigures(topic: Topic): TopicFigures {
+  topicFigures(topic: Topic): figures.TopicFigures {
     const open = this.directory.stillOpen(topic);
     const partitions = open.logs.map((log, partition) => partitionFigures(partition, log));
-    const sumOf = (figure: (one: PartitionFigures) => number): number =>
+    const sumOf = (figure: (one: figures.PartitionFigures) => number): number =>
       partitions.reduce((sum, one) => sum + figure(one), 0);
     return {
       partitions,
@@ -252,6 +250,20 @@ export class Broker {
     return plan;
   }
 
+  hasSubscription({ topic }: OpenTopic, name: string): boolean {
+    return this.state.subscription(topic.id, parseSubscriptionName(name)) !== undefined;
+  }
+
+  async createQueue(topic: string, name: string): Promise<void> {
+    await this.applySubscription({
+      topic,
+      name,
+      patch: { kind: 'queue' },
+      revision: '',
+      dryRun: false,
+    });
+  }
+
   listSubscriptions(request: PageRequest & { readonly topic: string }): Page<Subscription> {
     return this.state.listSubscriptions(this.topic(request.topic).topic.id, request);
   }
@@ -306,7 +318,7 @@ export class Broker {
     return this.directory.openSubscription(this.topic(topicName), subscription).status();
   }
 
-  consumersOf(topicName: string, subscription: Subscription): ConsumerFigures[] {
+  consumersOf(topicName: string, subscription: Subscription): figures.ConsumerFigures[] {
     return this.directory.openSubscription(this.topic(topicName), subscription).consumers();
   }
 
@@ -375,9 +387,9 @@ export class Broker {
     return this.parts.shards.get(name)?.epoch ?? 0;
   }
 
-  shardFigures(): ShardFigures[] {
+  shardFigures(): figures.ShardFigures[] {
     const { catalog, catalogEpoch, shards } = this.parts;
-    const figures: ShardFigures[] = [
+    const all: figures.ShardFigures[] = [
       {
         name: catalogShard,
         epoch: catalogEpoch,
@@ -392,7 +404,7 @@ export class Broker {
     ];
     for (const shard of shards.values()) {
       const { waitingBytes, lastFailure } = shard.tier.offloader.figures;
-      figures.push({
+      all.push({
         name: shard.name,
         epoch: shard.epoch,
         partitionCount: shard.partitionCount,
@@ -404,7 +416,7 @@ export class Broker {
         checkpointUploadedMs: shard.tier.uploader.uploadedAtMs,
       });
     }
-    return figures;
+    return all;
   }
 
   /** Ends offload, cold reads and garbage collection. */
@@ -412,7 +424,7 @@ export class Broker {
     await Promise.all([...this.parts.shards.values()].map(({ tier }) => tier.stop()));
   }
 
-  tieringFigures(): TieringFigures {
+  tieringFigures(): figures.TieringFigures {
     const sum = {
       offloadedObjects: 0,
       offloadedBytes: 0,
@@ -481,20 +493,4 @@ export class Broker {
       }
     }
   }
-}
-
-function partitionFigures(partition: number, log: PartitionLog): PartitionFigures {
-  const { startOffset, endOffset, lastAppendTimeMs, damage } = log;
-  return {
-    partition,
-    startOffset,
-    endOffset,
-    storedBytes: log.storedBytes(),
-    lastAppendTimeMs,
-    damage,
-    hotStartOffset: log.hotStartOffset,
-    offloadedEndOffset: Math.min(log.offloadedEnd, endOffset),
-    hotBytes: log.hotBytes(),
-    coldBytes: log.manifest.bytes,
-  };
 }

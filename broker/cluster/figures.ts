@@ -1,4 +1,5 @@
 // What the broker says about topics and shards when it is asked.
+import type { PartitionLog } from '../log/partition-log.ts';
 
 export interface PartitionFigures {
   readonly partition: number;
@@ -51,4 +52,20 @@ export interface ConsumerFigures {
   readonly name: string;
   readonly activePartitions: readonly number[];
   readonly inFlight: number;
+}
+
+export function partitionFigures(partition: number, log: PartitionLog): PartitionFigures {
+  const { startOffset, endOffset, lastAppendTimeMs, damage } = log;
+  return {
+    partition,
+    startOffset,
+    endOffset,
+    storedBytes: log.storedBytes(),
+    lastAppendTimeMs,
+    damage,
+    hotStartOffset: log.hotStartOffset,
+    offloadedEndOffset: Math.min(log.offloadedEnd, endOffset),
+    hotBytes: log.hotBytes(),
+    coldBytes: log.manifest.bytes,
+  };
 }

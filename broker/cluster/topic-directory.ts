@@ -85,10 +85,10 @@ export class TopicDirectory {
   async putSubscription(subscription: Subscription): Promise<void> {
     const { topic } = this.byTopicId(subscription.topicId);
     const { id, kind, start, spec } = subscription;
-    const { ackDeadlineMs, backoffMinMs, backoffMaxMs, paused } = spec;
-    const policy = { ackDeadlineMs, backoffMinMs, backoffMaxMs };
+    const { paused, ...policy } = spec;
+    const names = { topic: topic.name.full, subscription: subscription.name };
     for (const [name, partitions] of placesByShard(topic)) {
-      const placement = { id, kind, policy, paused, start, partitions };
+      const placement = { id, kind, policy, paused, names, start, partitions };
       const opened = await this.shard(name).openSubscription(placement);
       opened.applyPolicy(policy, paused);
     }

@@ -22,6 +22,10 @@ export const entryTypes = {
   seek: 34,
   subscriptionCheckpoint: 35,
   subscriptionRemoved: 36,
+  /** Records are on their way to the dead-letter topic. */
+  dead: 37,
+  /** They have arrived there. */
+  deadDone: 38,
 
   // --- catalog: the shard `system` -----------------------------------------------------------------------
   catalogEvent: 48,

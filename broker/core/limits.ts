@@ -107,6 +107,10 @@ export const limits = {
   unackedRecordsMax: 100_000,
   /** Records held behind the locks of their keys, per subscription and partition (hold back): about 10 MB. */
   keyedHeldMax: 1_000_000,
+  /** Letters on their way to a dead-letter topic, per subscription and partition (retried instead). */
+  outboxMax: 10_000,
+  /** Bytes of what a consumer says about a failure (cut off). */
+  failureTextBytesMax: 256,
   ackDeadlineMsDefault: 30_000,
   ackDeadlineMsMin: 1_000,
   ackDeadlineMsMax: 12 * 3600 * 1000,

@@ -302,6 +302,7 @@ const verbs: Readonly<Record<number, Settlement['verb']>> = {
   [AckVerb.EXTEND]: 'extend',
   [AckVerb.RETURN]: 'return',
   [AckVerb.CUMULATIVE]: 'cumulative',
+  [AckVerb.REJECT]: 'reject',
 };
 
 function ackFailure(ack: AckRangeFields, failure: SettlementFailure): AckFailure {
@@ -327,6 +328,13 @@ function settlementError(failure: SettlementFailure, ack: AckRangeFields): Broke
       return new BrokerError(
         'ACK_INVALID',
         `records ${range} were not delivered, or are no range; settle what was delivered`,
+      );
+    case 'outbox_full':
+      return new BrokerError(
+        'LIMIT_REACHED',
+        `${limits.outboxMax} records are on their way to the dead-letter topic already; see why they do not arrive, ` +
+          'with millrace subscription describe',
+        { metadata: { limit: 'outboxMax' } },
       );
     case 'wrong_verb':
       return new BrokerError(

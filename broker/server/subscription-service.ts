@@ -142,15 +142,19 @@ function statusOf(
 }
 
 function statusToProto(partition: number, status: PartitionStatus, consumers: number) {
-  const { ackedOffset, endOffset, ready, inFlight, waiting, ackedAbove, blocked } = status;
+  const { ackedOffset, endOffset, ready, inFlight, waiting, dead, ackedAbove, blocked } = status;
   return {
     partition,
     ackedOffset: BigInt(ackedOffset),
     endOffset: BigInt(endOffset),
-    backlog: BigInt(ready + inFlight + waiting),
+    backlog: BigInt(ready + inFlight + waiting + dead),
     ready: BigInt(ready),
     inFlight: BigInt(inFlight),
     waiting: BigInt(waiting),
+    dead: BigInt(dead),
+    deadLetteredTotal: BigInt(status.deadLetteredTotal),
+    droppedTotal: BigInt(status.droppedTotal),
+    blockDetail: status.blockDetail,
     ackedAbove: BigInt(ackedAbove),
     blockReasons: blocked.map(blockReasonOf),
     consumers,

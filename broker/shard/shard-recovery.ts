@@ -91,6 +91,8 @@ export class ShardRecovery implements Recovery {
       case entryTypes.acked:
       case entryTypes.attempts:
       case entryTypes.seek:
+      case entryTypes.dead:
+      case entryTypes.deadDone:
       case entryTypes.subscriptionCheckpoint:
       case entryTypes.subscriptionRemoved:
         // A copy: a checkpoint's state keeps views of the entry.
@@ -149,6 +151,12 @@ function replayQueue(queue: QueueRecovery, entry: Delta): void {
     case 'seek':
       queue.applySeek(entry.offset, entry.fence);
       break;
+    case 'dead':
+      queue.applyDead(entry.letters);
+      break;
+    case 'deadDone':
+      queue.applyDeadDone(entry.number);
+      break;
   }
 }
 
@@ -158,6 +166,8 @@ function replayStream(stream: StreamState, entry: Delta): void {
       for (const range of entry.ranges) stream.applyAcked(range.last);
       break;
     case 'attempts':
+    case 'dead':
+    case 'deadDone':
       break;
     case 'seek':
       stream.seek(entry.offset);

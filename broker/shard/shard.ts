@@ -6,7 +6,7 @@
 // - A log or subscription is created, changed and dropped by entries of this journal only.
 // - A generation is unlinked only when all in it is offloaded or expired, and a later checkpoint is complete.
 import { entryTypes } from '../core/entry-types.ts';
-import { toBrokerError, type BrokerError } from '../core/errors.ts';
+import { BrokerError, toBrokerError } from '../core/errors.ts';
 import type { Clock } from '../core/clock.ts';
 import type { FailPoint } from '../core/fail-point.ts';
 import type { Log } from '../core/log.ts';
@@ -18,6 +18,7 @@ import type { StreamSummary } from '../journal/open-index.ts';
 import { encodePartitionDropped } from '../log/entries.ts';
 import { PartitionLog } from '../log/partition-log.ts';
 import { encodeEntry, type SubscriptionEntry } from '../subscription/entries.ts';
+import type { DeadLetterTarget } from '../subscription/dead-letter-sender.ts';
 import { Subscription } from '../subscription/subscription.ts';
 import { Checkpointer, type CheckpointObject } from './checkpointer.ts';
 import { ShardRecovery, type RecoveredSubscriptions } from './shard-recovery.ts';
@@ -52,6 +53,8 @@ export class Shard {
   readonly clock: Clock;
   readonly random: Random;
   readonly tier: ShardTier;
+  /** Until the topics are open nothing can be sent; it is tried again. */
+  deadLetters: DeadLetterTarget = { publish: () => Promise.reject(notOpenYet()) };
   private readonly failPoint: FailPoint;
   private readonly logs = new Map<PartitionId, PartitionLog>();
   private readonly subscriptions = new Map<SubscriptionId, Subscription>();
@@ -349,4 +352,8 @@ export class Shard {
       };
     }
   }
+}
+
+function notOpenYet(): BrokerError {
+  return new BrokerError('STARTING', 'the broker is still opening its topics');
 }

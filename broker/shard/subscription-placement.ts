@@ -5,7 +5,7 @@ import type { PartitionLog } from '../log/partition-log.ts';
 import type { Dispatcher, DispatcherContext } from '../subscription/dispatcher.ts';
 import { QueueDispatcher } from '../subscription/queue-dispatcher.ts';
 import { QueueRecovery } from '../subscription/queue-recovery.ts';
-import type { QueuePolicy } from '../subscription/queue-state.ts';
+import type { QueuePolicy } from '../subscription/queue-types.ts';
 import { StreamDispatcher } from '../subscription/stream-dispatcher.ts';
 import { StreamState } from '../subscription/stream-state.ts';
 import type { SubscriptionKind } from '../subscription/subscription.ts';
@@ -18,6 +18,7 @@ export interface SubscriptionPlacement {
   readonly kind: SubscriptionKind;
   readonly policy: QueuePolicy;
   readonly paused: boolean;
+  readonly names: DispatcherContext['names'];
   readonly start: StartPosition;
   readonly partitions: readonly PartitionPlace[];
 }
@@ -50,6 +51,8 @@ export function createDispatcher(
       note: (entry) => void shard.noteEntry(entry),
       write: (entry) => shard.writeEntry(entry),
     },
+    names: placement.names,
+    deadLetters: { publish: (letter) => shard.deadLetters.publish(letter) },
     clock,
     random,
     log,
@@ -67,7 +70,7 @@ export function createDispatcher(
     firstLease: shard.epoch * leasesPerEpoch + 1,
     isKeyed: placement.kind === 'keyed_queue',
   });
-  return new QueueDispatcher(context, state, placement.paused);
+  return new QueueDispatcher(context, state, placement.policy, placement.paused);
 }
 
 /** The first offset that a position names in a log, clipped to what is there. */

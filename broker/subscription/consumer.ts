@@ -55,14 +55,16 @@ export interface Consumer {
 export interface Settlement {
   readonly firstOffset: number;
   readonly lastOffset: number;
-  readonly verb: 'ack' | 'nack' | 'extend' | 'return' | 'cumulative';
+  readonly verb: 'ack' | 'nack' | 'extend' | 'return' | 'cumulative' | 'reject';
   /** 0: not stated. */
   readonly lease: number;
   readonly delayMs: number;
+  /** Of a nack or a reject: what went wrong; empty: not stated. */
+  readonly reason: string;
 }
 
 /** Why a settlement did not count. */
-export type SettlementFailure = 'lease_lost' | 'invalid' | 'wrong_verb';
+export type SettlementFailure = 'lease_lost' | 'invalid' | 'wrong_verb' | 'outbox_full';
 
 export interface PartitionStatus {
   readonly ackedOffset: number;
@@ -70,6 +72,11 @@ export interface PartitionStatus {
   readonly ready: number;
   readonly inFlight: number;
   readonly waiting: number;
+  readonly dead: number;
+  readonly deadLetteredTotal: number;
+  readonly droppedTotal: number;
   readonly ackedAbove: number;
+  /** What is behind a reason that is a failure; empty: none. */
+  readonly blockDetail: string;
   readonly blocked: readonly BlockedReason[];
 }

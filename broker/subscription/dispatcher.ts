@@ -4,6 +4,7 @@ import type { Clock } from '../core/clock.ts';
 import type { PartitionId, SubscriptionId } from '../core/ids.ts';
 import type { Random } from '../core/random.ts';
 import type { PartitionLog } from '../log/partition-log.ts';
+import type { DeadLetterTarget } from './dead-letter-sender.ts';
 import type { SubscriptionEntry } from './entries.ts';
 import type { Consumer, PartitionStatus, Settlement, SettlementFailure } from './consumer.ts';
 
@@ -22,6 +23,9 @@ export interface DispatcherContext {
   readonly partition: number;
   readonly partitionLog: PartitionLog;
   readonly journal: SubscriptionJournal;
+  /** For people. */
+  readonly names: { readonly topic: string; readonly subscription: string };
+  readonly deadLetters: DeadLetterTarget;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;

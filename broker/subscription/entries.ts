@@ -17,7 +17,9 @@ import {
 import type { WireReader } from '../../proto/wire/reader.ts';
 import { WireWriter } from '../../proto/wire/writer.ts';
 import { readDurable, readOffset, type Damaged } from './durable-bytes.ts';
+import { readDeadLetter, writeDeadLetter } from './dead-letter-codec.ts';
 import { isOffset, isRange, type OffsetRange } from './offset-range.ts';
+import type { DeadLetter } from './outbox-state.ts';
 
 interface EntryHead {
   readonly subscriptionId: SubscriptionId;
@@ -65,8 +67,27 @@ export interface SubscriptionRemoved extends EntryHead {
   readonly kind: 'subscriptionRemoved';
 }
 
+/** These records are dead letters on their way. */
+export interface DeadDelta extends EntryHead {
+  readonly kind: 'dead';
+  /** None is detached. */
+  readonly letters: readonly DeadLetter[];
+}
+
+/** Letters up to the number have arrived; their records are acked. */
+export interface DeadDoneDelta extends EntryHead {
+  readonly kind: 'deadDone';
+  readonly number: number;
+}
+
 export type SubscriptionEntry =
-  AckDelta | AttemptDelta | SeekDelta | SubscriptionCheckpoint | SubscriptionRemoved;
+  | AckDelta
+  | AttemptDelta
+  | SeekDelta
+  | DeadDelta
+  | DeadDoneDelta
+  | SubscriptionCheckpoint
+  | SubscriptionRemoved;
 
 const subscriptionKindBytes = { stream: 1, queue: 2 } as const;
 
@@ -106,6 +127,14 @@ export function encodeEntry(entry: SubscriptionEntry): Uint8Array {
       writer.varint(entry.offset);
       writer.varint(entry.fence);
       break;
+    case 'dead':
+      assert(entry.letters.length > 0, 'a dead delta without letters');
+      writer.varint(entry.letters.length);
+      for (const letter of entry.letters) writeDeadLetter(writer, letter);
+      break;
+    case 'deadDone':
+      writer.varint(entry.number);
+      break;
     case 'subscriptionCheckpoint':
       writer.varint(subscriptionKindBytes[entry.subscriptionKind]);
       writer.varint(entry.state.length);
@@ -133,6 +162,10 @@ export function decodeEntry(type: number, bytes: Uint8Array): SubscriptionEntry 
         const offset = readOffset(reader, damaged);
         return { kind: 'seek', ...head, offset, fence: readOffset(reader, damaged) };
       }
+      case entryTypes.dead:
+        return { kind: 'dead', ...head, letters: readList(reader, damaged, readDeadLetter) };
+      case entryTypes.deadDone:
+        return { kind: 'deadDone', ...head, number: readOffset(reader, damaged) };
       case entryTypes.subscriptionCheckpoint: {
         const subscriptionKind = readSubscriptionKind(reader, damaged);
         return { kind: 'subscriptionCheckpoint', ...head, subscriptionKind, state: reader.view() };
@@ -151,9 +184,12 @@ function bodyBytes(entry: SubscriptionEntry): number {
       return elementBytes * (1 + entry.ranges.length);
     case 'attempts':
       return 2 * elementBytes * (1 + entry.runs.length);
+    case 'dead':
+      return entry.letters.reduce((sum, { text }) => sum + 3 * elementBytes + 3 * text.length, 0);
     case 'subscriptionCheckpoint':
       return headBytesMax + entry.state.length;
     case 'seek':
+    case 'deadDone':
     case 'subscriptionRemoved':
       return elementBytes;
   }

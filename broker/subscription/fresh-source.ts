@@ -10,6 +10,7 @@ import type { Offset } from '../core/ids.ts';
 import type { AckSet } from './ack-set.ts';
 import type { BlockedReason } from './consumer.ts';
 import type { LeaseIndex } from './lease-index.ts';
+import type { OutboxState } from './outbox-state.ts';
 import type { RetryQueue, RetryRun } from './retry-queue.ts';
 
 export type FreshNext =
@@ -47,11 +48,13 @@ export class Claims {
   readonly acks: AckSet;
   readonly leases: LeaseIndex;
   readonly retries: RetryQueue;
+  readonly outbox: OutboxState;
 
-  constructor(acks: AckSet, leases: LeaseIndex, retries: RetryQueue) {
+  constructor(acks: AckSet, leases: LeaseIndex, retries: RetryQueue, outbox: OutboxState) {
     this.acks = acks;
     this.leases = leases;
     this.retries = retries;
+    this.outbox = outbox;
   }
 
   /** The first offset from `from` on that nothing claims; may lie past every record. */
@@ -68,13 +71,15 @@ export class Claims {
   freeUntil(from: Offset, limit: Offset): Offset {
     let until = this.acks.nextAcked(from, limit);
     until = Math.min(until, this.leases.ceiling(from)?.first ?? until);
+    until = Math.min(until, this.outbox.ceiling(from)?.first ?? until);
     return Math.min(until, this.retries.ceiling(from)?.first ?? until);
   }
 
-  /** The last offset of the lease's piece or the retry that an unacked offset is in. */
+  /** The last offset of the lease's piece, the retry or the letter that an unacked offset is in. */
   private claimEnd(offset: Offset): Offset | undefined {
     const lease = this.leases.ceiling(offset);
     if (lease !== undefined && lease.first <= offset) return lease.last;
+    if (this.outbox.has(offset)) return offset;
     return this.retries.at(offset)?.last;
   }
 }

@@ -4,7 +4,7 @@
 //      └──key locked──▶ held, in the order of offsets ──its elder settled──▶ ready
 //
 // Invariants:
-// - a key is locked by exactly one record: ready, out, or waiting for a retry that was recovered;
+// - a key is locked by exactly one record: ready, out, dead, or waiting for a retry that was recovered;
 // - what is held behind a key is younger than what locks it, and leaves in the order of offsets;
 // - attempts that were recovered belong to their record: it is retried, not handed out as fresh, and in its turn;
 // - records without a key lock nothing.
@@ -150,6 +150,8 @@ export class KeyedSource implements FreshSource {
   }
 
   private admit(offset: Offset): void {
+    // On its way to the dead-letter topic since before a restart: it locks its key until it has arrived.
+    if (this.claims.outbox.has(offset)) return;
     const known = this.recovered.at(offset);
     if (known === undefined) {
       this.ready.add(offset);

@@ -1,21 +1,26 @@
-// The bytes of a queue subscription's checkpoint: fence, acks, and the attempts of what is not acked.
+// The bytes of a queue subscription's checkpoint: fence, acks, the attempts of what is not acked, and what is on its
+// way to the dead-letter topic.
 //
 // Bounded without splitting: unacked records between acked ones were in flight or coming back, of which there are at
 // most 100,000, so neither ranges nor attempt runs are more: 4 and 12 bytes each, 1.6 MB, within one commit.
+import type { WireReader } from '../../proto/wire/reader.ts';
 import { WireWriter } from '../../proto/wire/writer.ts';
 import type { Offset } from '../core/ids.ts';
 import { AckSet } from './ack-set.ts';
-import { readDurable, readOffset } from './durable-bytes.ts';
+import { readDeadLetter, writeDeadLetter } from './dead-letter-codec.ts';
+import { readDurable, readOffset, type Damaged } from './durable-bytes.ts';
 import { isOffset } from './offset-range.ts';
+import { OutboxState, type DeadLetter } from './outbox-state.ts';
 import { RetryQueue, type RetryRun } from './retry-queue.ts';
 
-const formatVersion = 1;
+const formatVersion = 2;
 
 export interface QueueCheckpoint {
   readonly acks: AckSet;
   /** Times are wall-clock milliseconds here; 0 is ready. */
   readonly retries: RetryQueue;
   readonly fence: number;
+  readonly outbox: OutboxState;
 }
 
 /** `runs` ascending by offset; their times plus `wallOffsetMs` are wall-clock milliseconds. */
@@ -24,6 +29,7 @@ export function encodeQueueCheckpoint(
   fence: number,
   runs: readonly RetryRun[],
   wallOffsetMs: number,
+  outbox: OutboxState,
 ): Uint8Array {
   const acked = acks.encode();
   const writer = new WireWriter(acked.length + 16 * runs.length + 32);
@@ -40,6 +46,10 @@ export function encodeQueueCheckpoint(
     writer.varint(wallTime(run.readyAtMs, wallOffsetMs));
     next = run.last + 1;
   }
+  const letters = [...outbox];
+  writer.varint(outbox.next);
+  writer.varint(letters.length);
+  for (const letter of letters) writeDeadLetter(writer, letter);
   return writer.finish();
 }
 
@@ -63,13 +73,21 @@ export function decodeQueueCheckpoint(bytes: Uint8Array): QueueCheckpoint {
       retries.put(first, last, attempts, reader.varint());
       next = last + 1;
     }
-    return { acks, retries, fence };
+    return { acks, retries, fence, outbox: readOutbox(reader, damaged) };
   });
+}
+
+function readOutbox(reader: WireReader, damaged: Damaged): OutboxState {
+  const nextNumber = readOffset(reader, damaged);
+  const count = reader.varint();
+  const letters: DeadLetter[] = [];
+  for (let i = 0; i < count; i++) letters.push(readDeadLetter(reader, damaged));
+  return new OutboxState(nextNumber, letters);
 }
 
 /** The checkpoint with nothing at or above `end`: records from there on are other ones now, or not there. */
 export function clipQueueCheckpoint(bytes: Uint8Array, end: Offset): Uint8Array {
-  const { acks, retries, fence } = decodeQueueCheckpoint(bytes);
+  const { acks, retries, fence, outbox } = decodeQueueCheckpoint(bytes);
   const kept = new AckSet(Math.min(acks.floor, end));
   for (let at = acks.nextAcked(acks.floor, end); at < end;) {
     const until = Math.min(acks.nextUnacked(at), end);
@@ -79,7 +97,8 @@ export function clipQueueCheckpoint(bytes: Uint8Array, end: Offset): Uint8Array 
   const runs = [...retries]
     .filter(({ first }) => first < end)
     .map((run) => ({ ...run, last: Math.min(run.last, end - 1) }));
-  return encodeQueueCheckpoint(kept, fence, runs, 0);
+  const letters = [...outbox].filter(({ offset }) => offset < end);
+  return encodeQueueCheckpoint(kept, fence, runs, 0, new OutboxState(outbox.next, letters));
 }
 
 /** Whole wall-clock milliseconds, never early; 0 for what has no time to wait for. */

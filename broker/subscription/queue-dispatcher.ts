@@ -16,9 +16,12 @@ import type {
   SettlementFailure,
 } from './consumer.ts';
 import { dispatchBytesPerTurn, type Dispatcher, type DispatcherContext } from './dispatcher.ts';
+import { DeadLetterSender } from './dead-letter-sender.ts';
 import type { SubscriptionEntry } from './entries.ts';
 import type { OffsetRange } from './offset-range.ts';
-import type { AttemptRun, EndedLease, QueuePolicy, QueueState } from './queue-state.ts';
+import type { QueueState } from './queue-state.ts';
+import type { AttemptRun, EndedLease, QueuePolicy } from './queue-types.ts';
+import type { DeadLetter } from './outbox-state.ts';
 import { ReadTrouble } from './read-trouble.ts';
 import { RunSource } from './run-source.ts';
 
@@ -32,20 +35,35 @@ export class QueueDispatcher implements Dispatcher {
   private consumers: readonly Consumer[] = [];
   private turn = 0;
   private paused: boolean;
+  private deadLetterTopic: string;
   private busy: 'no' | 'loading' | 'yielding' | 'closed' = 'no';
   private readonly trouble: ReadTrouble;
   private timer: Timer | undefined;
   private timerAtMs = Infinity;
+  private readonly sender: DeadLetterSender;
+  /** Letters up to this number are durable as dead. */
+  private deadDurable: number;
+  private readonly totals = { deadLettered: 0, dropped: 0 };
 
-  constructor(context: DispatcherContext, state: QueueState, paused: boolean) {
+  constructor(context: DispatcherContext, state: QueueState, policy: QueuePolicy, paused: boolean) {
     this.context = context;
     this.partition = context.partition;
     this.state = state;
+    this.deadLetterTopic = policy.deadLetterTopic ?? '';
+    this.deadDurable = state.lastDeadNumber;
     this.paused = paused;
     this.source = new RunSource(context.partitionLog);
     this.trouble = new ReadTrouble(context, () => this.pump());
     this.draw = () => context.random.next();
     this.stopListening = context.partitionLog.onVisible(() => this.pump());
+    this.sender = new DeadLetterSender(context, {
+      first: () => this.sendableLetter(),
+      topic: () => this.deadLetterTopic,
+      arrived: (letter) => this.deadArrived(letter),
+      changed: () => this.tellBlocked(),
+    });
+    // What a stop interrupted; in a turn of its own, when everything is open.
+    setImmediate(() => this.sender.send());
   }
 
   get ackedBelow(): number {
@@ -103,6 +121,7 @@ export class QueueDispatcher implements Dispatcher {
   release(consumer: Consumer): void {
     const nowMs = this.context.clock.monotonicMs();
     this.journalAttempts(runsOf(this.state.releaseConsumer(consumer.number, nowMs)));
+    this.journalDead();
   }
 
   settle(
@@ -117,6 +136,7 @@ export class QueueDispatcher implements Dispatcher {
     );
     if (acked.length > 0) this.journalAcks(acked);
     this.journalAttempts(attempts);
+    this.journalDead();
     this.pump();
     return outcomes;
   }
@@ -139,6 +159,9 @@ export class QueueDispatcher implements Dispatcher {
 
   setPolicy(policy: QueuePolicy): void {
     this.state.setPolicy(policy);
+    this.deadLetterTopic = policy.deadLetterTopic ?? '';
+    this.sender.retry();
+    this.pump();
   }
 
   inFlightOf(consumer: Consumer): number {
@@ -156,7 +179,11 @@ export class QueueDispatcher implements Dispatcher {
       ready: counts.ready,
       inFlight: counts.inFlight,
       waiting: counts.waiting,
+      dead: counts.dead,
+      deadLetteredTotal: this.totals.deadLettered,
+      droppedTotal: this.totals.dropped,
       ackedAbove: counts.ackedAbove,
+      blockDetail: this.trouble.detail || this.sender.failure,
       blocked: this.blockedReasons(nowMs, counts.ready + counts.waiting),
     };
   }
@@ -178,6 +205,7 @@ export class QueueDispatcher implements Dispatcher {
     this.stopListening();
     this.trouble.clear();
     this.timer?.cancel();
+    this.sender.close();
   }
 
   private settleOne(
@@ -186,7 +214,7 @@ export class QueueDispatcher implements Dispatcher {
     acked: { first: number; last: number }[],
     attempts: AttemptRun[],
   ): SettlementFailure | undefined {
-    const { firstOffset, lastOffset, verb, lease, delayMs } = settlement;
+    const { firstOffset, lastOffset, verb, lease, delayMs, reason } = settlement;
     if (lastOffset >= this.context.partitionLog.endOffset) return 'invalid';
     switch (verb) {
       case 'ack': {
@@ -196,9 +224,19 @@ export class QueueDispatcher implements Dispatcher {
         return undefined;
       }
       case 'nack': {
-        const runs = this.state.nack(lease, firstOffset, lastOffset, delayMs, nowMs, this.draw);
+        const { state, draw } = this;
+        const runs = state.nack(lease, firstOffset, lastOffset, delayMs, nowMs, draw, reason);
         if (typeof runs === 'string') return runs;
         attempts.push(...runs);
+        return undefined;
+      }
+      case 'reject': {
+        const dropped = this.state.reject(lease, firstOffset, lastOffset, reason);
+        if (typeof dropped === 'string') return dropped;
+        for (const { first, last } of dropped) {
+          this.totals.dropped += last - first + 1;
+          addRange(acked, first, last);
+        }
         return undefined;
       }
       case 'extend':
@@ -279,6 +317,7 @@ export class QueueDispatcher implements Dispatcher {
     const reasons: BlockedReason[] = [];
     if (this.trouble.reason !== undefined) reasons.push(this.trouble.reason);
     if (this.paused) reasons.push('paused');
+    if (this.sender.failure !== '') reasons.push('dead_letter_failing');
     return reasons;
   }
 
@@ -303,6 +342,7 @@ export class QueueDispatcher implements Dispatcher {
     const nowMs = this.context.clock.monotonicMs();
     const ended = this.state.expire(nowMs, this.draw);
     this.journalAttempts(runsOf(ended));
+    this.journalDead();
     this.tellLost(ended);
     this.pump();
     this.arm(nowMs);
@@ -340,6 +380,37 @@ export class QueueDispatcher implements Dispatcher {
         // The journal has failed, and with it the broker.
       },
     );
+  }
+
+  /** Nothing is sent before it is durable that it died. */
+  private journalDead(): void {
+    const letters = this.state.takeDead();
+    if (letters.length === 0) return;
+    const { subscriptionId, partitionId, journal } = this.context;
+    const { lastDeadNumber } = this.state;
+    void journal.write({ kind: 'dead', subscriptionId, partitionId, letters }).then(
+      () => {
+        this.deadDurable = lastDeadNumber;
+        this.sender.send();
+      },
+      () => {
+        // The journal has failed, and with it the broker.
+      },
+    );
+  }
+
+  private sendableLetter(): DeadLetter | undefined {
+    const letter = this.state.firstDead;
+    return letter !== undefined && letter.number <= this.deadDurable ? letter : undefined;
+  }
+
+  private deadArrived({ number }: DeadLetter): void {
+    const { subscriptionId, partitionId, journal } = this.context;
+    journal.note({ kind: 'deadDone', subscriptionId, partitionId, number });
+    this.state.deadArrived(number);
+    if (this.deadLetterTopic === '') this.totals.dropped++;
+    else this.totals.deadLettered++;
+    this.pump();
   }
 
   private blockedReasons(nowMs: number, undelivered: number): readonly BlockedReason[] {

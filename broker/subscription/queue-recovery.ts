@@ -12,7 +12,9 @@ import type { DurableAttemptRun } from './entries.ts';
 import { isRange, type OffsetRange } from './offset-range.ts';
 import { decodeQueueCheckpoint, type QueueCheckpoint } from './queue-checkpoint.ts';
 import { KeyedSource } from './keyed-source.ts';
-import { QueueState, type QueuePolicy } from './queue-state.ts';
+import { OutboxState, type DeadLetter } from './outbox-state.ts';
+import { QueueState } from './queue-state.ts';
+import type { QueuePolicy } from './queue-types.ts';
 import { RetryQueue } from './retry-queue.ts';
 
 export interface QueueRecoveryStart {
@@ -33,17 +35,24 @@ export class QueueRecovery {
   private readonly acks: AckSet;
   /** Times are wall-clock milliseconds. */
   private readonly retries: RetryQueue;
+  private readonly outbox: OutboxState;
   private fence: number;
 
   private constructor(from: QueueCheckpoint) {
     this.acks = from.acks;
     this.retries = from.retries;
+    this.outbox = from.outbox;
     this.fence = from.fence;
   }
 
   /** A subscription without a checkpoint: everything below `start` counts as acked. */
   static at(start: Offset): QueueRecovery {
-    return new QueueRecovery({ acks: new AckSet(start), retries: new RetryQueue(), fence: 0 });
+    return new QueueRecovery({
+      acks: new AckSet(start),
+      retries: new RetryQueue(),
+      outbox: new OutboxState(),
+      fence: 0,
+    });
   }
 
   /** Throws DATA_LOSS when the bytes are damaged. */
@@ -53,6 +62,7 @@ export class QueueRecovery {
 
   applyAcked(range: OffsetRange): void {
     this.retries.remove(range.first, range.last);
+    this.outbox.detachWithin(range.first, range.last);
     this.acks.add(range.first, range.last);
   }
 
@@ -64,8 +74,22 @@ export class QueueRecovery {
     });
   }
 
+  applyDead(letters: readonly DeadLetter[]): void {
+    for (const letter of letters) {
+      this.retries.remove(letter.offset, letter.offset);
+      this.outbox.restore(letter);
+    }
+  }
+
+  applyDeadDone(number: number): void {
+    for (const { offset, isDetached } of this.outbox.done(number)) {
+      if (!isDetached) this.applyAcked({ first: offset, last: offset });
+    }
+  }
+
   applySeek(offset: Offset, fence: number): void {
     this.retries.clear();
+    this.outbox.detach();
     this.acks.resetTo(offset);
     this.fence = Math.max(this.fence, fence);
   }
@@ -89,6 +113,7 @@ export class QueueRecovery {
     const isKeyed = start.isKeyed === true;
     return new QueueState({
       acks: this.acks,
+      outbox: this.outbox,
       // Only the order of offsets tells which record locks its key, so a keyed queue meets these on its way.
       retries: isKeyed ? new RetryQueue() : retries,
       ...(isKeyed ? { source: (claims) => new KeyedSource(claims, retries) } : {}),

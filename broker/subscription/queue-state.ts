@@ -2,12 +2,13 @@
 //
 //   fresh --lease--> in flight --ack--> acked
 //                    in flight --nack, deadline, lost consumer, return--> waiting --time--> ready --lease--> in flight
+//                    in flight --reject, or failed for the last time--> dead --arrived--> acked
 //   any --seek--> acked (below) or fresh;  any --skipTo--> acked (below)
 //
 // Invariants:
-// - every offset of the partition is exactly one of acked, in flight, waiting or ready for a retry, and fresh;
+// - every offset of the partition is exactly one of acked, in flight, waiting or ready for a retry, dead, and fresh;
 //   fresh is what nothing else claims, so it costs nothing to keep;
-// - in flight and retries together stay within `unackedMax`: at it fresh records stop, retries go on;
+// - in flight, retries and dead together stay within `unackedMax`: at it fresh records stop, retries go on;
 // - every count equals what a recount gives;
 // - lease numbers only rise, and a record is held by one lease at a time;
 // - ready retries and fresh records take turns by records: neither can starve the other.
@@ -18,82 +19,25 @@ import { assert } from '../core/assert.ts';
 import type { Offset } from '../core/ids.ts';
 import { limits } from '../core/limits.ts';
 import type { AckSet } from './ack-set.ts';
-import { backoffMs, type BackoffPolicy, type Draw } from './backoff.ts';
-import type { BlockedReason } from './consumer.ts';
+import { backoffMs, type Draw } from './backoff.ts';
 import { LeaseIndex, type Lease } from './lease-index.ts';
 import { Claims, type FreshSource } from './fresh-source.ts';
-import { isOffset, isRange } from './offset-range.ts';
+import { isOffset, isRange, type OffsetRange } from './offset-range.ts';
+import { OutboxState, type DeadLetter, type DeadReason } from './outbox-state.ts';
 import { PlainSource } from './plain-source.ts';
 import { encodeQueueCheckpoint } from './queue-checkpoint.ts';
+import type {
+  AttemptRun,
+  EndedLease,
+  Invalid,
+  LeaseLost,
+  OutboxFull,
+  QueueCounts,
+  QueueNext,
+  QueuePolicy,
+  QueueStart,
+} from './queue-types.ts';
 import type { RetryQueue, RetryRun } from './retry-queue.ts';
-
-export interface QueuePolicy extends BackoffPolicy {
-  readonly ackDeadlineMs: number;
-}
-
-export interface QueueStart {
-  readonly acks: AckSet;
-  readonly retries: RetryQueue;
-  readonly policy: QueuePolicy;
-  /** Offsets below may have been handed out before a restart, so an ack of them is honoured. */
-  readonly deliveredBefore: Offset;
-  /** Leases with lower numbers were lost to a seek; their acks mean nothing. */
-  readonly fence: number;
-  /** Number of the first lease; above every one given before, by any process. */
-  readonly firstLease: number;
-  /** Records in flight or coming back. Default limits.unackedRecordsMax. */
-  readonly unackedMax?: number;
-  /** Which fresh record goes next. Default: by offset. */
-  readonly source?: (claims: Claims) => FreshSource;
-}
-
-export type QueueNext =
-  /** Records ready to go, all at the same attempt (from 1). */
-  | {
-      readonly kind: 'run';
-      readonly first: Offset;
-      readonly last: Offset;
-      readonly attempt: number;
-    }
-  /** Nothing is left to hand out: everything is acked or in flight. */
-  | { readonly kind: 'idle' }
-  /** There are records, but too many in flight, none whose back-off is over, or all held back by the source. */
-  | { readonly kind: 'blocked'; readonly reason: BlockedReason }
-  /** As in FreshNext. */
-  | { readonly kind: 'keys'; readonly from: Offset };
-
-/** Records whose attempts have changed; to be journaled. */
-export interface AttemptRun {
-  readonly first: Offset;
-  readonly last: Offset;
-  /** Attempts that have ended. */
-  readonly attempts: number;
-  /** Monotonic; not delivered before. */
-  readonly readyAtMs: number;
-}
-
-/** A lease that ended otherwise than by its holder's acks. */
-export interface EndedLease {
-  readonly lease: number;
-  readonly consumer: number;
-  /** What it still held and now waits for a retry; empty after a seek or a skip. */
-  readonly runs: readonly AttemptRun[];
-}
-
-/** The lease is not, or no more, held for any of these records. */
-export type LeaseLost = 'lease_lost';
-/** The arguments make no sense: not a range, out of bounds, or records that nobody was ever given. */
-export type Invalid = 'invalid';
-
-export interface QueueCounts {
-  /** Could be handed out now. */
-  readonly ready: number;
-  readonly inFlight: number;
-  /** Back-off not over yet. */
-  readonly waiting: number;
-  readonly ackedAbove: number;
-  readonly floor: Offset;
-}
 
 /** Retried minus fresh records is kept within it, so a long time of one kind only is not paid back for long. */
 const turnRecordsMax = 1_000;
@@ -106,6 +50,7 @@ export class QueueState {
   private readonly acks: AckSet;
   private readonly retries: RetryQueue;
   private readonly leases: LeaseIndex;
+  private readonly outbox: OutboxState;
   private readonly claims: Claims;
   private readonly source: FreshSource;
   private readonly unackedMax: number;
@@ -116,6 +61,7 @@ export class QueueState {
   private turn = 0;
   /** Number of the attempt runs that are not given to the journal yet. */
   private openEntry = 1;
+  private newlyDead: DeadLetter[] = [];
 
   constructor(start: QueueStart) {
     assert(start.fence <= start.firstLease, `lease ${start.firstLease}, fence ${start.fence}`);
@@ -126,7 +72,8 @@ export class QueueState {
     this.policy = start.policy;
     this.deliveredBefore = start.deliveredBefore;
     this.fence = start.fence;
-    this.claims = new Claims(this.acks, this.leases, this.retries);
+    this.outbox = start.outbox ?? new OutboxState();
+    this.claims = new Claims(this.acks, this.leases, this.retries, this.outbox);
     this.source = start.source?.(this.claims) ?? new PlainSource(this.claims);
   }
 
@@ -147,12 +94,12 @@ export class QueueState {
     assert(recordsMax >= 1, `next run of at most ${recordsMax} records`);
     if (this.turn <= 0) {
       const retry = this.retries.ready(nowMs, recordsMax);
-      if (retry !== undefined) return runOf(retry);
+      if (retry !== undefined) return this.runOf(retry);
     }
     const fresh = this.nextFresh(end, recordsMax);
     if (fresh?.kind === 'run' || fresh?.kind === 'keys') return fresh;
     const retry = this.retries.ready(nowMs, recordsMax);
-    if (retry !== undefined) return runOf(retry);
+    if (retry !== undefined) return this.runOf(retry);
     return fresh ?? (this.retries.count > 0 ? waiting : idle);
   }
 
@@ -186,11 +133,7 @@ export class QueueState {
     if (!isRange(first, last)) return 'invalid';
     if (lease !== 0 && lease < this.fence) return 'lease_lost';
     if (!this.wereHandedOut(first, last)) return 'invalid';
-    this.leases.settle(first, last, this.acks);
-    this.retries.remove(first, last);
-    const newly = this.acks.add(first, last);
-    this.source.settled(first, last);
-    return newly;
+    return this.finish(first, last);
   }
 
   /**
@@ -204,13 +147,69 @@ export class QueueState {
     delayMs: number,
     nowMs: number,
     draw: Draw,
+    text = '',
   ): readonly AttemptRun[] | LeaseLost | Invalid {
     if (!isRange(first, last) || !isDuration(delayMs, limits.backoffMsMax)) return 'invalid';
     const held = this.leases.get(lease);
     if (held === undefined) return 'lease_lost';
+    if (this.isLast(held.attempt)) {
+      const died = this.kill(held, first, last, 'attempts_exhausted', text);
+      if (died >= 0) return died > 0 ? [] : 'lease_lost';
+    }
     const waitMs = delayMs > 0 ? delayMs : backoffMs(this.policy, held.attempt, draw);
     const runs = this.putBack(held, first, last, held.attempt, nowMs + waitMs);
     return runs.length > 0 ? runs : 'lease_lost';
+  }
+
+  /**
+   * Will never succeed: what the lease holds of the range goes to the dead-letter topic (see `takeDead`). Without one
+   * it is acked: answers the ranges, to be journaled.
+   */
+  reject(
+    lease: number,
+    first: Offset,
+    last: Offset,
+    text: string,
+  ): readonly OffsetRange[] | LeaseLost | Invalid | OutboxFull {
+    if (!isRange(first, last)) return 'invalid';
+    const held = this.leases.get(lease);
+    if (held === undefined) return 'lease_lost';
+    if (this.hasDeadLetterTopic) {
+      const died = this.kill(held, first, last, 'rejected', text);
+      if (died < 0) return 'outbox_full';
+      return died > 0 ? [] : 'lease_lost';
+    }
+    const dropped: OffsetRange[] = [];
+    this.leases.visitHeld(held, this.acks, (from, to) => {
+      const range = { first: Math.max(from, first), last: Math.min(to, last) };
+      if (range.first <= range.last) dropped.push(range);
+    });
+    for (const range of dropped) this.finish(range.first, range.last);
+    return dropped.length > 0 ? dropped : 'lease_lost';
+  }
+
+  /** Records that died since it was asked last: to be journaled before anything is sent. */
+  takeDead(): readonly DeadLetter[] {
+    const letters = this.newlyDead;
+    this.newlyDead = [];
+    return letters;
+  }
+
+  /** Number of the letter that died last. */
+  get lastDeadNumber(): number {
+    return this.outbox.next - 1;
+  }
+
+  /** The next letter to send. */
+  get firstDead(): DeadLetter | undefined {
+    return this.outbox.first;
+  }
+
+  /** Letters up to the number have arrived: their records are done. */
+  deadArrived(number: number): void {
+    for (const { offset, isDetached } of this.outbox.done(number)) {
+      if (!isDetached) this.finish(offset, offset);
+    }
   }
 
   /** Still working: the whole lease gets a new deadline `durationMs` from now (0: the subscription's). */
@@ -238,14 +237,17 @@ export class QueueState {
       lease !== undefined;
       lease = this.leases.expired(nowMs)
     ) {
-      ended.push(this.end(lease, nowMs + backoffMs(this.policy, lease.attempt, draw)));
+      const readyAtMs = nowMs + backoffMs(this.policy, lease.attempt, draw);
+      ended.push(this.end(lease, readyAtMs, 'the ack deadline has passed'));
     }
     return ended;
   }
 
   /** A consumer is gone: what it held is ready at once; the attempt counts, for it may have been the cause. */
   releaseConsumer(consumer: number, nowMs: number): readonly EndedLease[] {
-    return this.leases.leasesOf(consumer).map((lease) => this.end(lease, nowMs));
+    return this.leases
+      .leasesOf(consumer)
+      .map((lease) => this.end(lease, nowMs, 'the consumer has gone'));
   }
 
   /**
@@ -257,6 +259,7 @@ export class QueueState {
     const lost = [...this.leases.values()].map(lostLease);
     this.leases.clear();
     this.retries.clear();
+    this.outbox.detach();
     this.acks.resetTo(offset);
     this.source.reset(offset);
     this.deliveredBefore = 0;
@@ -274,10 +277,7 @@ export class QueueState {
     if (offset <= this.acks.floor) return { gone: 0, ended };
     const first = this.acks.floor;
     const last = offset - 1;
-    this.leases.settle(first, last, this.acks, (lease) => ended.push(lostLease(lease)));
-    this.retries.remove(first, last);
-    const gone = this.acks.add(first, last);
-    this.source.settled(first, last);
+    const gone = this.finish(first, last, (lease) => ended.push(lostLease(lease)));
     return { gone, ended };
   }
 
@@ -293,8 +293,9 @@ export class QueueState {
     const waitingCount = this.retries.waitingAt(nowMs);
     const backlog = Math.max(end - this.acks.floor, 0) - this.acks.ackedAbove;
     return {
-      ready: backlog - inFlight - waitingCount,
+      ready: backlog - inFlight - waitingCount - this.outbox.count,
       inFlight,
+      dead: this.outbox.count,
       waiting: waitingCount,
       ackedAbove: this.acks.ackedAbove,
       floor: this.acks.floor,
@@ -349,7 +350,7 @@ export class QueueState {
       });
     }
     runs.sort((a, b) => a.first - b.first);
-    return encodeQueueCheckpoint(this.acks, this.fence, runs, wallOffsetMs);
+    return encodeQueueCheckpoint(this.acks, this.fence, runs, wallOffsetMs, this.outbox);
   }
 
   /** Checks the invariants above by counting anew; for tests and the simulation. */
@@ -369,14 +370,39 @@ export class QueueState {
         `records of ${run.first}-${run.last} are in flight and wait for a retry`,
       );
     }
+    let dead = 0;
+    for (const { offset, isDetached } of this.outbox) {
+      if (isDetached) continue;
+      dead++;
+      assert(!this.acks.has(offset), `acked record ${offset} is dead`);
+      assert(this.retries.at(offset) === undefined, `dead record ${offset} waits for a retry`);
+      assert(this.holderOf(offset) === undefined, `dead record ${offset} is in flight`);
+    }
+    assert(dead === this.outbox.count, `dead: counted ${dead}, kept ${this.outbox.count}`);
     assert(retries === this.retries.count, `retries: counted ${retries}`);
     this.source.check();
   }
 
+  /** On its last attempt a record travels alone: what kills its consumer takes no neighbour along. */
+  private runOf({ first, last, attempts }: RetryRun): QueueNext {
+    const attempt = attempts + 1;
+    return { kind: 'run', first, last: this.isLast(attempt) ? first : last, attempt };
+  }
+
+  private isLast(attempt: number): boolean {
+    const { attemptsMax = 0 } = this.policy;
+    return attemptsMax > 0 && attempt >= attemptsMax && this.hasDeadLetterTopic;
+  }
+
+  private get hasDeadLetterTopic(): boolean {
+    return (this.policy.deadLetterTopic ?? '') !== '';
+  }
+
   /** Undefined: there is nothing fresh. */
   private nextFresh(end: Offset, recordsMax: number): QueueNext | undefined {
-    const room = this.unackedMax - this.leases.inFlight - this.retries.count;
-    const fresh = this.source.next(end, Math.min(Math.max(room, 1), recordsMax));
+    const room = this.unackedMax - this.leases.inFlight - this.retries.count - this.outbox.count;
+    const most = this.isLast(1) ? 1 : Math.min(Math.max(room, 1), recordsMax);
+    const fresh = this.source.next(end, most);
     switch (fresh.kind) {
       case 'none':
         return undefined;
@@ -425,16 +451,41 @@ export class QueueState {
     return runs;
   }
 
-  /** All that a lease holds comes back, the attempt counted. */
-  private end(lease: Lease, readyAtMs: number): EndedLease {
-    const { first, last, attempt } = lease;
-    const runs = this.putBack(lease, first, last, attempt, readyAtMs);
-    return { lease: lease.lease, consumer: lease.consumer, runs };
+  /** None of these comes back; answers how many were not acked before. `ended` hears of leases without any more. */
+  private finish(first: Offset, last: Offset, ended?: (lease: Lease) => void): number {
+    this.leases.settle(first, last, this.acks, ended);
+    this.retries.remove(first, last);
+    this.outbox.detachWithin(first, last);
+    const newly = this.acks.add(first, last);
+    this.source.settled(first, last);
+    return newly;
   }
-}
 
-function runOf(retry: RetryRun): QueueNext {
-  return { kind: 'run', first: retry.first, last: retry.last, attempt: retry.attempts + 1 };
+  /** All that a lease holds comes back, the attempt counted, or is dead. */
+  private end(lease: Lease, readyAtMs: number, why: string): EndedLease {
+    const { first, last, attempt } = lease;
+    const ended = { lease: lease.lease, consumer: lease.consumer };
+    if (this.isLast(attempt) && this.kill(lease, first, last, 'attempts_exhausted', why) >= 0) {
+      return { ...ended, runs: [] };
+    }
+    return { ...ended, runs: this.putBack(lease, first, last, attempt, readyAtMs) };
+  }
+
+  /** What the lease holds of the range is dead; answers how many records that are, -1 when there is no room. */
+  private kill(
+    lease: Lease,
+    first: Offset,
+    last: Offset,
+    reason: DeadReason,
+    text: string,
+  ): number {
+    if (this.outbox.count + lease.held > limits.outboxMax) return -1;
+    return this.leases.take(lease.lease, first, last, this.acks, (runFirst, runLast) => {
+      for (let offset = runFirst; offset <= runLast; offset++) {
+        this.newlyDead.push(this.outbox.put(offset, lease.attempt, reason, text));
+      }
+    });
+  }
 }
 
 function lostLease(lease: Lease): EndedLease {

@@ -38,6 +38,11 @@ export class ReadTrouble {
     return this.error.kind === 'corrupt' ? 'data_loss' : 'cold_read_failing';
   }
 
+  /** The same for people; empty when reading is fine. */
+  get detail(): string {
+    return this.error?.message ?? '';
+  }
+
   /** A read failed. Answers whether the reason is another one than before. Throws what is a bug. */
   note(thrown: unknown): boolean {
     if (!(thrown instanceof BrokerError)) throw thrown;

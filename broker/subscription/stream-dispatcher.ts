@@ -139,6 +139,10 @@ export class StreamDispatcher implements Dispatcher {
       ready,
       inFlight: sent - acked,
       waiting: 0,
+      dead: 0,
+      deadLetteredTotal: 0,
+      droppedTotal: 0,
+      blockDetail: this.trouble.detail,
       ackedAbove: 0,
       blocked: this.blockedReasons(ready),
     };

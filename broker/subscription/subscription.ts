@@ -9,7 +9,7 @@ import { planAssignment } from './assignment-plan.ts';
 import type { Consumer, PartitionStatus, Settlement, SettlementFailure } from './consumer.ts';
 import type { Dispatcher } from './dispatcher.ts';
 import { QueueDispatcher } from './queue-dispatcher.ts';
-import type { QueuePolicy } from './queue-state.ts';
+import type { QueuePolicy } from './queue-types.ts';
 import { StreamDispatcher } from './stream-dispatcher.ts';
 
 export type SubscriptionKind = 'stream' | 'queue' | 'keyed_queue';

@@ -28,6 +28,7 @@ export { connect, type Client, type ConnectOptions } from './client.ts';
 export type { Consumer } from './consume/consumer.ts';
 export {
   NackError,
+  RejectError,
   type Consumption,
   type ConsumeOptions,
   type Handler,

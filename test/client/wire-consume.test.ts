@@ -128,9 +128,10 @@ describe('what a consumer says', () => {
           partition: uint32,
           firstOffset: offset,
           lastOffset: offset,
-          verb: fc.integer({ min: 1, max: 5 }),
+          verb: fc.integer({ min: 1, max: 6 }),
           lease: offset,
           delayMs: uint32,
+          reason: fc.oneof(fc.constant(''), fc.string({ maxLength: 60 })),
         }),
       ),
     });

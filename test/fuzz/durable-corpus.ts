@@ -30,6 +30,7 @@ import {
   entryTypeOf,
   type SubscriptionEntry,
 } from '../../broker/subscription/entries.ts';
+import { OutboxState } from '../../broker/subscription/outbox-state.ts';
 import { encodeQueueCheckpoint } from '../../broker/subscription/queue-checkpoint.ts';
 import { StreamState } from '../../broker/subscription/stream-state.ts';
 
@@ -52,12 +53,16 @@ function queueCheckpoint(): Buffer {
     { first: 70_001, last: 70_001, attempts: 1, readyAtMs: 0 },
     { first: 140_001, last: 140_005, attempts: 3, readyAtMs: 1_000 },
   ];
-  return Buffer.from(encodeQueueCheckpoint(acks, 5, runs, 1_700_000_000_000));
+  const outbox = new OutboxState();
+  outbox.put(300, 16, 'attempts_exhausted', 'it failed');
+  outbox.put(301, 1, 'rejected', '');
+  outbox.detachWithin(301, 301);
+  return Buffer.from(encodeQueueCheckpoint(acks, 5, runs, 1_700_000_000_000, outbox));
 }
 
 export const queueCheckpoints: readonly Buffer[] = [
   queueCheckpoint(),
-  Buffer.from(encodeQueueCheckpoint(new AckSet(), 0, [], 0)),
+  Buffer.from(encodeQueueCheckpoint(new AckSet(), 0, [], 0, new OutboxState())),
 ];
 
 export const streamCheckpoints: readonly Buffer[] = [0, 1, large].map((offset) =>

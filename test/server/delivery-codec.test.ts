@@ -105,6 +105,7 @@ const ack = fc.record({
   verb: fc.constantFrom(...Object.values(AckVerb)),
   lease: uint53,
   delayMs: uint32,
+  reason: fc.oneof(fc.constant(''), fc.string({ maxLength: 40 })),
 });
 const subscriptionKind = fc.constantFrom(...Object.values(SubscriptionKind));
 const request = fc.record({
@@ -163,7 +164,9 @@ describe('a ConsumeStreamRequest of generated code', () => {
       open: undefined,
       creditRecords: 3,
       creditBytes: 4,
-      acks: [{ partition: 0, firstOffset: 5, lastOffset: 7, verb: 0, lease: 0, delayMs: 0 }],
+      acks: [
+        { partition: 0, firstOffset: 5, lastOffset: 7, verb: 0, lease: 0, delayMs: 0, reason: '' },
+      ],
       confirmId: 8,
     });
   });

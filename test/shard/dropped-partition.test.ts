@@ -36,6 +36,7 @@ describe('a partition that is dropped', () => {
       tiered.shard.openSubscription({
         id: subscriptionId(1),
         kind: 'stream',
+        names: { topic: 't', subscription: 's' },
         policy: { ackDeadlineMs: 1_000, backoffMinMs: 10, backoffMaxMs: 100 },
         paused: false,
         start: { kind: 'time', timeMs: tiered.clock.wallMs() - 1_000_000 },

@@ -24,6 +24,7 @@ describe('what a subscription has acked', () => {
       tiered.shard.openSubscription({
         id: subscriptionId(1),
         kind: 'stream',
+        names: { topic: 't', subscription: 's' },
         policy: { ackDeadlineMs: 1_000, backoffMinMs: 10, backoffMaxMs: 100 },
         paused: false,
         start: { kind: 'latest' },

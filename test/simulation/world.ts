@@ -116,6 +116,7 @@ class World {
     await this.open.openSubscription({
       id: subscription,
       kind: 'queue',
+      names: { topic: 't', subscription: 'q' },
       policy,
       paused: false,
       start: { kind: 'earliest' },
@@ -190,6 +191,7 @@ class World {
       verb,
       lease,
       delayMs: 0,
+      reason: '',
     } as const;
     const [failure] = this.queue.settle(consumer, partition, [settlement]);
     if (failure !== undefined) return;

@@ -3,9 +3,16 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { keyless } from '../../broker/subscription/keyed-source.ts';
 import { QueueRecovery } from '../../broker/subscription/queue-recovery.ts';
-import type { AttemptRun, QueueNext, QueueState } from '../../broker/subscription/queue-state.ts';
+import type { QueueState } from '../../broker/subscription/queue-state.ts';
+import type { AttemptRun, QueueNext } from '../../broker/subscription/queue-types.ts';
 
-const policy = { ackDeadlineMs: 100, backoffMinMs: 16, backoffMaxMs: 128 };
+const policy = {
+  ackDeadlineMs: 100,
+  backoffMinMs: 16,
+  backoffMaxMs: 128,
+  attemptsMax: 3,
+  deadLetterTopic: 'public/default/dead',
+};
 const draw = (): number => 0.5;
 const consumers = 3;
 
@@ -16,6 +23,8 @@ interface Command {
     | 'lease'
     | 'ack'
     | 'nack'
+    | 'reject'
+    | 'send'
     | 'return'
     | 'release'
     | 'seek'
@@ -30,7 +39,15 @@ const command: fc.Arbitrary<Command> = fc.record({
     { weight: 6, arbitrary: fc.constant('lease' as const) },
     { weight: 4, arbitrary: fc.constant('ack' as const) },
     { weight: 3, arbitrary: fc.constantFrom('append' as const, 'nack' as const) },
-    { weight: 2, arbitrary: fc.constantFrom('advance' as const, 'return' as const) },
+    {
+      weight: 2,
+      arbitrary: fc.constantFrom(
+        'advance' as const,
+        'return' as const,
+        'reject' as const,
+        'send' as const,
+      ),
+    },
     {
       weight: 1,
       arbitrary: fc.constantFrom(
@@ -47,7 +64,7 @@ const command: fc.Arbitrary<Command> = fc.record({
 
 interface RecordModel {
   readonly key: number;
-  state: 'fresh' | 'out' | 'back' | 'settled';
+  state: 'fresh' | 'out' | 'back' | 'dead' | 'settled';
   lease: number;
   attempts: number;
 }
@@ -57,6 +74,8 @@ class History {
   state: QueueState;
   private nowMs = 0;
   private epoch = 1;
+  private lastNumber = 0;
+  private lastSent = 0;
 
   constructor() {
     this.state = this.start(QueueRecovery.at(0));
@@ -85,6 +104,12 @@ class History {
         if (typeof runs !== 'string') this.put(runs);
         return;
       }
+      case 'reject':
+        this.state.reject(this.someLease(a), b, b + 99, 'no');
+        return;
+      case 'send':
+        this.send();
+        return;
       case 'return': {
         const lease = this.someLease(a);
         if (this.state.giveBack(lease, 0, this.records.length, this.nowMs) !== 'ok') return;
@@ -117,11 +142,15 @@ class History {
       expect(rounds, 'rounds without an end').toBeLessThan(2_000);
       this.nowMs += 1_000;
       this.put(this.state.expire(this.nowMs, draw).flatMap(({ runs }) => runs));
+      this.noteDead();
+      while (this.send());
       while (this.lease(100, 0));
       for (const { first, last } of [...this.state.heldLeases()]) this.settle(first, last);
     }
     expect(this.records.filter(({ state }) => state !== 'settled')).toEqual([]);
     expect(this.state.floor).toBe(this.records.length);
+    while (this.send());
+    expect(this.lastSent).toBe(this.lastNumber);
     this.state.check();
   }
 
@@ -166,6 +195,28 @@ class History {
       .some((elder) => elder.key === key && elder.state !== 'settled');
   }
 
+  /** What died in the last command. */
+  noteDead(): void {
+    for (const { offset, number } of this.state.takeDead()) {
+      expect(number).toBe(++this.lastNumber);
+      const record = this.records[offset];
+      if (record !== undefined) Object.assign(record, { state: 'dead', lease: 0 });
+    }
+  }
+
+  private send(): boolean {
+    const letter = this.state.firstDead;
+    if (letter === undefined) return false;
+    expect(letter.number).toBe(++this.lastSent);
+    this.state.deadArrived(letter.number);
+    const record = this.records[letter.offset];
+    if (record !== undefined && !letter.isDetached) {
+      expect(record.state).toBe('dead');
+      this.done(record);
+    }
+    return true;
+  }
+
   private ack(a: number, b: number): void {
     const first = a % (this.records.length + 1);
     const last = first + (b % 3);
@@ -202,7 +253,7 @@ class History {
     this.epoch++;
     this.state = this.start(QueueRecovery.fromCheckpoint(bytes));
     for (const record of this.records) {
-      if (record.state === 'settled') continue;
+      if (record.state === 'settled' || record.state === 'dead') continue;
       record.state = record.attempts > 0 ? 'back' : 'fresh';
       record.lease = 0;
     }
@@ -222,7 +273,7 @@ class History {
   }
 
   private back(record: RecordModel): void {
-    if (record.state === 'settled') return;
+    if (record.state !== 'out') return;
     Object.assign(record, { state: 'back', lease: 0 });
   }
 
@@ -237,12 +288,13 @@ class History {
 }
 
 describe('a keyed queue', () => {
-  test('hands out of each key only the oldest record that is not settled, and forgets none', () => {
+  test('hands out of each key only its oldest record, and sends or settles each once', () => {
     fc.assert(
       fc.property(fc.array(command, { maxLength: 60, size: 'max' }), (commands) => {
         const history = new History();
         for (const one of commands) {
           history.run(one);
+          history.noteDead();
           history.state.check();
         }
         history.drain();

@@ -171,6 +171,7 @@ export class QueueModel {
       inFlight,
       waiting,
       ackedAbove: acked - floor,
+      dead: 0,
       floor,
     };
   }

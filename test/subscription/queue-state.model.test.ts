@@ -10,7 +10,8 @@ import {
 } from '../../broker/subscription/entries.ts';
 import { wallTime } from '../../broker/subscription/queue-checkpoint.ts';
 import { QueueRecovery } from '../../broker/subscription/queue-recovery.ts';
-import type { AttemptRun, EndedLease, QueueState } from '../../broker/subscription/queue-state.ts';
+import type { QueueState } from '../../broker/subscription/queue-state.ts';
+import type { AttemptRun, EndedLease } from '../../broker/subscription/queue-types.ts';
 import { modelDraw, modelPolicy, QueueModel, type ModelRecord } from './queue-model.ts';
 
 const unackedMax = 12;
@@ -347,6 +348,7 @@ describe('QueueState', () => {
           inFlight: 0,
           waiting: 0,
           ackedAbove: 0,
+          dead: 0,
           floor: harness.model.end,
         });
       }),

@@ -451,6 +451,7 @@ describe('QueueRecovery', () => {
         inFlight: 0,
         waiting: count,
         ackedAbove: count * (stride - 1),
+        dead: 0,
         floor: base,
       });
     },

@@ -3,6 +3,7 @@
 //
 // Invariants: as in publish-codec.ts. A delivery's batch is copied once, from the cached page into the frame.
 import { fromBinary } from '@bufbuild/protobuf';
+import { limits } from '../../core/limits.ts';
 import {
   ConsumerOpenSchema,
   type ConsumerOpen,
@@ -85,6 +86,7 @@ export interface AckRangeFields {
   verb: number;
   lease: number;
   delayMs: number;
+  reason: string;
 }
 
 export interface ConsumeFrame {
@@ -135,7 +137,15 @@ function readCredit(bytes: Uint8Array): { readonly records: number; readonly byt
 
 function readAckRange(bytes: Uint8Array): AckRangeFields {
   const reader = new WireReader(bytes);
-  const ack = { partition: 0, firstOffset: 0, lastOffset: 0, verb: 0, lease: 0, delayMs: 0 };
+  const ack = {
+    partition: 0,
+    firstOffset: 0,
+    lastOffset: 0,
+    verb: 0,
+    lease: 0,
+    delayMs: 0,
+    reason: '',
+  };
   while (!reader.done) {
     const tag = reader.tag();
     if (tag === ((1 << 3) | wireVarint)) ack.partition = reader.uint32();
@@ -144,7 +154,19 @@ function readAckRange(bytes: Uint8Array): AckRangeFields {
     else if (tag === ((4 << 3) | wireVarint)) ack.verb = reader.uint32();
     else if (tag === ((5 << 3) | wireVarint)) ack.lease = reader.varint();
     else if (tag === ((6 << 3) | wireVarint)) ack.delayMs = reader.uint32();
+    else if (tag === ((7 << 3) | wireBytes)) ack.reason = readReason(reader.view());
     else reader.skip(tag & 7);
   }
   return ack;
+}
+
+/** What is longer is cut off, at a whole character: the failure counts, not the length of its story. */
+function readReason(bytes: Uint8Array): string {
+  const cut = Buffer.from(
+    bytes.buffer,
+    bytes.byteOffset,
+    Math.min(bytes.length, limits.failureTextBytesMax),
+  );
+  const text = cut.toString();
+  return bytes.length > limits.failureTextBytesMax ? text.replace(/\uFFFD$/, '') : text;
 }

@@ -60,6 +60,13 @@ export interface SubscriptionPartition {
   readonly inFlight: number;
   /** For their back-off. */
   readonly waiting: number;
+  /** On their way to the dead-letter topic. */
+  readonly dead: number;
+  /** Since the broker started: arrived there, and dropped by a reject without a dead-letter topic. */
+  readonly deadLetteredTotal: number;
+  readonly droppedTotal: number;
+  /** The failure behind `blockReasons`, for people; empty: none. */
+  readonly blockDetail: string;
   /** Acked above `ackedOffset`. */
   readonly ackedAbove: number;
   /** Why nothing comes although there is a backlog. */
@@ -228,6 +235,10 @@ function partitionFromProto(status: SubscriptionPartitionStatus): SubscriptionPa
     ready: Number(status.ready),
     inFlight: Number(status.inFlight),
     waiting: Number(status.waiting),
+    dead: Number(status.dead),
+    deadLetteredTotal: Number(status.deadLetteredTotal),
+    droppedTotal: Number(status.droppedTotal),
+    blockDetail: status.blockDetail,
     ackedAbove: Number(status.ackedAbove),
     blockReasons: status.blockReasons.map((reason) => blockedReasons[reason] ?? 'unknown'),
     consumers: status.consumers,

@@ -1,7 +1,7 @@
 // Gathers what an application says of single records into few ranges, until they are sent. Pure.
 //
 // Invariants:
-// - A range holds offsets of one partition, one lease, one verb and one delay only, in one piece.
+// - A range holds offsets of one partition, one lease, one verb, one delay and one reason only, in one piece.
 // - Nothing that was added is lost: `take` gives all of it, once. Only what a lost connection made meaningless goes.
 import { AckVerb } from '../../../proto/gen/millrace/v1/consume_pb.ts';
 import type { AckRangeFields } from '../wire/deliveries.ts';
@@ -13,6 +13,7 @@ interface OpenRange {
   readonly verb: number;
   readonly lease: number;
   readonly delayMs: number;
+  readonly reason: string;
 }
 
 export class AckGathererState {
@@ -28,8 +29,15 @@ export class AckGathererState {
     return this.ranges.length;
   }
 
-  add(partition: number, offset: number, verb: number, lease: number, delayMs: number): void {
-    this.addRange(partition, offset, offset, verb, lease, delayMs);
+  add(
+    partition: number,
+    offset: number,
+    verb: number,
+    lease: number,
+    delayMs: number,
+    reason = '',
+  ): void {
+    this.addRange(partition, offset, offset, verb, lease, delayMs, reason);
   }
 
   addRange(
@@ -39,13 +47,15 @@ export class AckGathererState {
     verb: number,
     lease: number,
     delayMs: number,
+    reason = '',
   ): void {
     const open = this.open.get(partition);
     if (
       open !== undefined &&
       open.verb === verb &&
       open.lease === lease &&
-      open.delayMs === delayMs
+      open.delayMs === delayMs &&
+      open.reason === reason
     ) {
       if (firstOffset === open.lastOffset + 1) {
         open.lastOffset = lastOffset;
@@ -56,7 +66,7 @@ export class AckGathererState {
         return;
       }
     }
-    const range = { partition, firstOffset, lastOffset, verb, lease, delayMs };
+    const range = { partition, firstOffset, lastOffset, verb, lease, delayMs, reason };
     this.ranges.push(range);
     this.open.set(partition, range);
   }

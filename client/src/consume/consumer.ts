@@ -151,15 +151,12 @@ export class Consumer implements AsyncIterable<Message>, AsyncDisposable, Settle
     return confirmed;
   }
 
-  nack({ partition, offset, lease, held }: HeldMessage, delayMs: number): void {
-    if (this.isStream) {
-      throw clientError(
-        'ARGUMENT_INVALID',
-        'a stream has no nack; leave the record unacked instead',
-      );
-    }
-    if (!held.isLost) this.gathered.add(partition, offset, AckVerb.NACK, lease, delayMs);
-    this.settled(held);
+  nack(message: HeldMessage, delayMs: number, reason: string): void {
+    this.fail(message, AckVerb.NACK, delayMs, reason);
+  }
+
+  reject(message: HeldMessage, reason: string): void {
+    this.fail(message, AckVerb.REJECT, 0, reason);
   }
 
   extend({ partition, offset, lease, held }: HeldMessage, durationMs: number): void {
@@ -173,6 +170,23 @@ export class Consumer implements AsyncIterable<Message>, AsyncDisposable, Settle
     return this.isStream
       ? { partition, offset, verb: AckVerb.CUMULATIVE, lease: 0, isCumulative: true }
       : { partition, offset, verb: AckVerb.ACK, lease, isCumulative: false };
+  }
+
+  private fail(
+    { partition, offset, lease, held }: HeldMessage,
+    verb: AckVerb,
+    delayMs: number,
+    reason: string,
+  ): void {
+    if (this.isStream) {
+      const what = verb === AckVerb.NACK ? 'nack' : 'reject';
+      throw clientError(
+        'ARGUMENT_INVALID',
+        `a stream has no ${what}; leave the record unacked instead`,
+      );
+    }
+    if (!held.isLost) this.gathered.add(partition, offset, verb, lease, delayMs, reason);
+    this.settled(held);
   }
 
   private settled(delivery: HeldDelivery): void {

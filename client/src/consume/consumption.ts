@@ -25,6 +25,11 @@ export class NackError extends Error {
   }
 }
 
+/** Thrown by a handler for a record that will never succeed: it goes to the dead-letter topic. Not for streams. */
+export class RejectError extends Error {
+  override readonly name = 'RejectError';
+}
+
 export interface ConsumeOptions extends ConsumerOptions {
   /** Handlers at a time, 1 to 100,000. Default 16. */
   readonly concurrency?: number;
@@ -149,7 +154,9 @@ export class Consumption implements AsyncDisposable {
       this.tell(error, message);
       const delayMs = error instanceof NackError ? error.delayMs : 0;
       if (message.attempt !== 0) {
-        message.nack({ delayMs });
+        const reason = error instanceof Error ? error.message : String(error);
+        if (error instanceof RejectError) message.reject(reason);
+        else message.nack({ delayMs, reason });
         return true;
       }
       this.tryAgain(lane, delayMs > 0 ? delayMs : lane.backoff.nextMs());

@@ -5,7 +5,7 @@ import type { HandedOut } from './delivery-table-state.ts';
 import type { HeldDelivery } from './held-delivery.ts';
 import { checkedDurationMs } from './options.ts';
 
-/** A delivered record. The first of `ack`, `ackConfirmed` and `nack` counts. */
+/** A delivered record. The first of `ack`, `ackConfirmed`, `nack` and `reject` counts. */
 export interface Message extends ReceivedRecord {
   /** Number of this delivery, from 1; 0 for streams. */
   readonly attempt: number;
@@ -23,6 +23,12 @@ export interface Message extends ReceivedRecord {
   nack(options?: NackOptions): void;
 
   /**
+   * Will never succeed: goes to the subscription's dead-letter topic at once, or is dropped when it has none. `reason`
+   * is kept with it, up to 256 bytes. Queues only; streams throw ARGUMENT_INVALID.
+   */
+  reject(reason?: string): void;
+
+  /**
    * Still working: moves the deadline of this record's delivery to so many ms from now, at most 12 h. Default: the
    * subscription's ack deadline. Streams have none: nothing happens. Throws ARGUMENT_INVALID.
    */
@@ -32,6 +38,8 @@ export interface Message extends ReceivedRecord {
 export interface NackOptions {
   /** Not delivered again before so many ms, at most 12 h. Default: the subscription's back-off. */
   readonly delayMs?: number;
+  /** What went wrong, up to 256 bytes; kept with the record if it becomes a dead letter. */
+  readonly reason?: string;
 }
 
 /** Takes what is said of a message. */
@@ -39,7 +47,8 @@ export interface Settler {
   ack(message: HeldMessage): void;
   /** `isFirst`: nothing was said of it before. */
   ackConfirmed(message: HeldMessage, isFirst: boolean): Promise<void>;
-  nack(message: HeldMessage, delayMs: number): void;
+  nack(message: HeldMessage, delayMs: number, reason: string): void;
+  reject(message: HeldMessage, reason: string): void;
   extend(message: HeldMessage, durationMs: number): void;
 }
 
@@ -76,7 +85,14 @@ export class HeldMessage extends DeliveredRecord implements Message {
 
   nack(options: NackOptions = {}): void {
     if (this.isSettled) return;
-    this.settler.nack(this, checkedDurationMs('delayMs', options.delayMs ?? 0));
+    const delayMs = checkedDurationMs('delayMs', options.delayMs ?? 0);
+    this.settler.nack(this, delayMs, options.reason ?? '');
+    this.isSettled = true;
+  }
+
+  reject(reason = ''): void {
+    if (this.isSettled) return;
+    this.settler.reject(this, reason);
     this.isSettled = true;
   }
 

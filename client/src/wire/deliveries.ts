@@ -137,6 +137,8 @@ export interface AckRangeFields {
   readonly verb: number;
   readonly lease: number;
   readonly delayMs: number;
+  /** Of a nack or reject; empty: not stated. */
+  readonly reason: string;
 }
 
 export interface ConsumeRequestFields {
@@ -169,7 +171,9 @@ export function encodeConsumeRequest(request: ConsumeRequestFields): Buffer {
   }
   for (const ack of acks) {
     const { partition, firstOffset, lastOffset, verb, lease, delayMs } = ack;
+    const reason = ack.reason === '' ? undefined : Buffer.from(ack.reason);
     const bytes =
+      (reason === undefined ? 0 : 1 + varintBytes(reason.length) + reason.length) +
       uintBytes(partition) +
       uintBytes(firstOffset) +
       uintBytes(lastOffset) +
@@ -183,6 +187,7 @@ export function encodeConsumeRequest(request: ConsumeRequestFields): Buffer {
     writer.uint(4, verb);
     writer.uint(5, lease);
     writer.uint(6, delayMs);
+    if (reason !== undefined) writer.bytes(7, reason);
   }
   writer.uint(4, confirmId);
   return writer.finish();

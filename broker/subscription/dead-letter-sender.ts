@@ -1,0 +1,128 @@
+// Sends what a subscription's partition has in its outbox to the dead-letter topic, in the order of numbers.
+//
+//   first letter ──read──▶ record with headers ──publish under its number──▶ `deadDone` ──▶ next letter
+//
+// Invariants:
+// - One letter at a time is under way, and it is durable as `dead` before.
+// - A failure is told as `dead_letter_failing` and tried again with a back-off; the letter stays.
+// - A letter whose record retention has removed meanwhile arrives nowhere: there is nothing left to send.
+import { toBrokerError } from '../core/errors.ts';
+import type { Timer } from '../core/clock.ts';
+import { deadLetterRecord, type Origin } from './dead-letter-record.ts';
+import type { DispatcherContext } from './dispatcher.ts';
+import type { DeadLetter } from './outbox-state.ts';
+
+/** Takes dead letters; the cluster implements it. */
+export interface DeadLetterTarget {
+  /**
+   * Appends a batch of one record to the topic, once per publisher and sequence. Durable when it resolves; throws
+   * why it cannot be appended now.
+   */
+  publish(letter: {
+    readonly topic: string;
+    readonly publisher: string;
+    readonly sequence: number;
+    readonly body: Buffer;
+  }): Promise<void>;
+}
+
+export interface OutboxPort {
+  first(): DeadLetter | undefined;
+  /** Full name; empty: there is no dead-letter topic any more. */
+  topic(): string;
+  /** The letter has arrived, or has nothing left to send. */
+  arrived(letter: DeadLetter): void;
+  /** It began to fail, or goes on again. */
+  changed(): void;
+}
+
+const retryMs = { min: 100, max: 5_000 } as const;
+
+export class DeadLetterSender {
+  private readonly context: DispatcherContext;
+  private readonly outbox: OutboxPort;
+  private readonly origin: Origin;
+  private readonly publisher: string;
+  private isBusy = false;
+  private isClosed = false;
+  private failures = 0;
+  private timer: Timer | undefined;
+  private lastFailure = '';
+
+  constructor(context: DispatcherContext, outbox: OutboxPort) {
+    const { subscriptionId, partitionId, partition, names } = context;
+    this.context = context;
+    this.outbox = outbox;
+    this.origin = { topic: names.topic, partition, subscription: names.subscription };
+    this.publisher = `~dead/${subscriptionId}/${partitionId}`;
+  }
+
+  /** Why letters do not arrive; empty: they do, or there are none. */
+  get failure(): string {
+    return this.lastFailure;
+  }
+
+  /** Everything in the outbox is durable as `dead`: sends it, one after another. */
+  send(): void {
+    if (this.isBusy || this.isClosed || this.timer !== undefined) return;
+    const letter = this.outbox.first();
+    if (letter === undefined) return;
+    this.isBusy = true;
+    void this.deliver(letter).then(
+      () => this.settled(''),
+      (thrown: unknown) => this.settled(toBrokerError(thrown).message),
+    );
+  }
+
+  /** Tries again now: the policy has changed. */
+  retry(): void {
+    this.timer?.cancel();
+    this.timer = undefined;
+    this.failures = 0;
+    this.send();
+  }
+
+  close(): void {
+    this.isClosed = true;
+    this.timer?.cancel();
+  }
+
+  private async deliver(letter: DeadLetter): Promise<void> {
+    const topic = this.outbox.topic();
+    const body = topic === '' ? undefined : await this.bodyOf(letter);
+    // Its consumer is done with it either way: without a topic, or without bytes, it is dropped.
+    if (body !== undefined) {
+      const { publisher } = this;
+      const { number: sequence } = letter;
+      await this.context.deadLetters.publish({ topic, publisher, sequence, body });
+    }
+    if (!this.isClosed) this.outbox.arrived(letter);
+  }
+
+  private async bodyOf(letter: DeadLetter): Promise<Buffer | undefined> {
+    const { partitionLog } = this.context;
+    for (;;) {
+      if (letter.offset < partitionLog.startOffset) return undefined;
+      const batch = partitionLog.read(letter.offset, 1)?.[0];
+      if (batch !== undefined) return deadLetterRecord(batch, letter, this.origin);
+      await partitionLog.load(letter.offset);
+    }
+  }
+
+  private settled(failure: string): void {
+    this.isBusy = false;
+    if (this.isClosed) return;
+    const hasChanged = (failure === '') !== (this.lastFailure === '');
+    this.lastFailure = failure;
+    if (failure === '') this.failures = 0;
+    else {
+      const waitMs = Math.min(retryMs.max, retryMs.min * 2 ** this.failures++);
+      this.timer = this.context.clock.after(waitMs, () => {
+        this.timer = undefined;
+        this.send();
+      });
+    }
+    if (hasChanged) this.outbox.changed();
+    if (failure === '') this.send();
+  }
+}
