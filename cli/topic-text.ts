@@ -21,7 +21,6 @@ export function topicText(topic: Topic): string {
     `hot            ${hotText(spec.tiering)}`,
     `largest batch  ${sizeText(spec.batchBytesMax)}`,
     `backlog        ${backlogText(spec.backlogQuota)}`,
-    `time to live   ${spec.timeToLiveMs > 0 ? durationText(spec.timeToLiveMs) : 'no limit'}`,
     `stored         ${storedText(topic)}`,
     `subscriptions  ${topic.subscriptionCount}`,
     '',

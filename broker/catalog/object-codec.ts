@@ -39,12 +39,11 @@ export function encodeTopic(topic: Topic): Buffer {
   writer.uint(13, tiering.hotBytes);
   writer.uint(14, backlogQuota.bytes);
   writer.uint(15, backlogPolicyCodes[backlogQuota.policy]);
-  writer.uint(16, topic.spec.timeToLiveMs);
   return writer.finish();
 }
 
 export function decodeTopic(bytes: Uint8Array): Topic {
-  const head = { id: 0, name: '', batchBytesMax: 0, revision: 0, createdAtMs: 0, timeToLiveMs: 0 };
+  const head = { id: 0, name: '', batchBytesMax: 0, revision: 0, createdAtMs: 0 };
   const backlog = { bytes: 0, policy: 0 };
   const retention = { ageMs: 0, bytes: 0, forever: false, unackedAgeMs: 0 };
   const tiering = { hotAgeMs: 0, hotBytes: 0 };
@@ -66,7 +65,6 @@ export function decodeTopic(bytes: Uint8Array): Topic {
     [numberField(13)]: (reader) => (tiering.hotBytes = reader.varint()),
     [numberField(14)]: (reader) => (backlog.bytes = reader.varint()),
     [numberField(15)]: (reader) => (backlog.policy = reader.varint()),
-    [numberField(16)]: (reader) => (head.timeToLiveMs = reader.varint()),
   });
   if (partitions.length === 0) throw new WireError('topic has no partitions');
   if (shards.length !== partitions.length) {
@@ -85,7 +83,6 @@ export function decodeTopic(bytes: Uint8Array): Topic {
         bytes: backlog.bytes,
         policy: nameOf(backlogPolicyCodes, backlog.policy, 'backlog policy'),
       },
-      timeToLiveMs: head.timeToLiveMs,
       batchBytesMax: head.batchBytesMax,
     },
     revision: head.revision,
@@ -114,9 +111,8 @@ export function encodeSubscription(subscription: Subscription): Buffer {
   writer.uint(13, subscription.createdAtMs);
   writer.uint(14, spec.attemptsMax);
   if (spec.deadLetterTopic !== '') writer.string(15, spec.deadLetterTopic);
-  writer.bool(16, spec.deadLetterExpired);
-  writer.uint(17, spec.recordsPerSecondMax);
-  writer.uint(18, spec.expiresAfterMs);
+  writer.uint(16, spec.recordsPerSecondMax);
+  writer.uint(17, spec.expiresAfterMs);
   return writer.finish();
 }
 
@@ -142,9 +138,8 @@ export function decodeSubscription(bytes: Uint8Array): Subscription {
     [numberField(13)]: (reader) => (head.createdAtMs = reader.varint()),
     [numberField(14)]: (reader) => (spec.attemptsMax = reader.varint()),
     [bytesField(15)]: (reader) => (spec.deadLetterTopic = parseTopicName(readText(reader)).full),
-    [numberField(16)]: (reader) => (spec.deadLetterExpired = readFlag(reader)),
-    [numberField(17)]: (reader) => (spec.recordsPerSecondMax = reader.varint()),
-    [numberField(18)]: (reader) => (spec.expiresAfterMs = reader.varint()),
+    [numberField(16)]: (reader) => (spec.recordsPerSecondMax = reader.varint()),
+    [numberField(17)]: (reader) => (spec.expiresAfterMs = reader.varint()),
   });
   return {
     id: subscriptionId(readId(head.id, 'subscription id')),

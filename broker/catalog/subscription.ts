@@ -3,7 +3,7 @@
 // Invariants:
 // - The kind and the topic are fixed at creation.
 // - What only queues have is unset in a stream: 0, false or empty.
-// - A limit of attempts, and dead letters of expired records, need a dead-letter topic.
+// - A limit of attempts needs a dead-letter topic.
 import type { Offset, SubscriptionId, TopicId } from '../core/ids.ts';
 import { limits } from '../core/limits.ts';
 import { parseTopicName, type SubscriptionName } from './names.ts';
@@ -38,8 +38,6 @@ export interface SubscriptionSpec {
   readonly attemptsMax: number;
   /** Full name of a topic that need not exist; empty: none. */
   readonly deadLetterTopic: string;
-  /** Records whose time to live is over are dead letters too, instead of dropped. */
-  readonly deadLetterExpired: boolean;
   /** Handed to consumers per second and broker. 0: no limit. */
   readonly recordsPerSecondMax: number;
   /** Deleted after so long without a consumer. 0: never. */
@@ -60,7 +58,6 @@ export interface SubscriptionSpecPatch {
   readonly attemptsMax?: number | undefined;
   /** Full or short name; empty takes it away, and with it what needs it. */
   readonly deadLetterTopic?: string | undefined;
-  readonly deadLetterExpired?: boolean | undefined;
   readonly recordsPerSecondMax?: number | undefined;
   readonly expiresAfterMs?: number | undefined;
 }
@@ -84,7 +81,6 @@ const streamDefaults: SubscriptionSpec = {
   paused: false,
   attemptsMax: 0,
   deadLetterTopic: '',
-  deadLetterExpired: false,
   recordsPerSecondMax: 0,
   expiresAfterMs: 0,
 };
@@ -141,20 +137,18 @@ export function patchSubscriptionSpec(
 function patchDeadLetters(
   spec: SubscriptionSpec,
   patch: SubscriptionSpecPatch,
-): Pick<SubscriptionSpec, 'deadLetterTopic' | 'attemptsMax' | 'deadLetterExpired'> {
+): Pick<SubscriptionSpec, 'deadLetterTopic' | 'attemptsMax'> {
   const named = patch.deadLetterTopic ?? spec.deadLetterTopic;
   if (named === '') {
     return {
       deadLetterTopic: '',
       attemptsMax: patch.attemptsMax ?? 0,
-      deadLetterExpired: patch.deadLetterExpired ?? false,
     };
   }
   const isNew = spec.deadLetterTopic === '';
   return {
     deadLetterTopic: parseTopicName(named).full,
     attemptsMax: patch.attemptsMax ?? (isNew ? limits.attemptsMaxDefault : spec.attemptsMax),
-    deadLetterExpired: patch.deadLetterExpired ?? spec.deadLetterExpired,
   };
 }
 
@@ -226,7 +220,6 @@ function subscriptionSpecFields(spec: SubscriptionSpec): SpecFields {
     backoff_max_ms: spec.backoffMaxMs,
     attempts_max: spec.attemptsMax,
     dead_letter_topic: spec.deadLetterTopic === '' ? noTopic : spec.deadLetterTopic,
-    dead_letter_expired: spec.deadLetterExpired,
     records_per_second_max: spec.recordsPerSecondMax,
     expires_after_ms: spec.expiresAfterMs,
     paused: spec.paused,
@@ -259,7 +252,6 @@ function checkQueueSpec(spec: SubscriptionSpec): void {
   if (spec.deadLetterTopic !== '') return;
   const needsTopic = 'needs a dead_letter_topic; set it too';
   if (spec.attemptsMax > 0) throw specInvalid('attempts_max', String(spec.attemptsMax), needsTopic);
-  if (spec.deadLetterExpired) throw specInvalid('dead_letter_expired', 'true', needsTopic);
 }
 
 /** What is unset is let through, so that a spec that was read back can be applied again. */

@@ -49,8 +49,6 @@ export interface TopicSpec {
   readonly retention: Retention;
   readonly tiering: Tiering;
   readonly backlogQuota: BacklogQuota;
-  /** Queues deliver nothing that has been due for longer. 0: no limit. */
-  readonly timeToLiveMs: number;
   /** Largest batch. */
   readonly batchBytesMax: number;
 }
@@ -64,7 +62,6 @@ export interface TopicSpecPatch {
   readonly tiering?: Tiering | undefined;
   /** Replaced as a whole. */
   readonly backlogQuota?: BacklogQuota | undefined;
-  readonly timeToLiveMs?: number | undefined;
   readonly batchBytesMax?: number | undefined;
 }
 
@@ -92,7 +89,6 @@ export const topicSpecDefault: TopicSpec = {
   retention: { ageMs: 7 * 24 * 3600 * 1000, bytes: 0, forever: false, unackedAgeMs: 0 },
   tiering: { hotAgeMs: 0, hotBytes: 0 },
   backlogQuota: { bytes: 0, policy: 'refuse_publish' },
-  timeToLiveMs: 0,
   batchBytesMax: limits.batchBytesDefault,
 };
 
@@ -103,7 +99,6 @@ export function patchTopicSpec(spec: TopicSpec, patch: TopicSpecPatch): TopicSpe
     retention: { ...(patch.retention ?? spec.retention) },
     tiering: { ...(patch.tiering ?? spec.tiering) },
     backlogQuota: { ...(patch.backlogQuota ?? spec.backlogQuota) },
-    timeToLiveMs: patch.timeToLiveMs ?? spec.timeToLiveMs,
     batchBytesMax: patch.batchBytesMax ?? spec.batchBytesMax,
   };
   checkBetween('partitions', patched.partitions, 1, limits.partitionsPerTopicMax);
@@ -117,7 +112,6 @@ export function patchTopicSpec(spec: TopicSpec, patch: TopicSpecPatch): TopicSpe
   checkBetween('tiering.hot_age_ms', patched.tiering.hotAgeMs, 0, Number.MAX_SAFE_INTEGER);
   checkBetween('tiering.hot_bytes', patched.tiering.hotBytes, 0, Number.MAX_SAFE_INTEGER);
   checkBetween('backlog_quota.bytes', patched.backlogQuota.bytes, 0, Number.MAX_SAFE_INTEGER);
-  checkBetween('time_to_live_ms', patched.timeToLiveMs, 0, limits.farFutureMs);
   return patched;
 }
 
@@ -153,7 +147,6 @@ function topicSpecFields(spec: TopicSpec): SpecFields {
     'tiering.hot_bytes': spec.tiering.hotBytes,
     'backlog_quota.bytes': spec.backlogQuota.bytes,
     'backlog_quota.policy': spec.backlogQuota.policy,
-    time_to_live_ms: spec.timeToLiveMs,
     batch_bytes_max: spec.batchBytesMax,
   };
 }

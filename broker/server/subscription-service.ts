@@ -79,7 +79,6 @@ function patchFromProto(spec: SubscriptionSpec | undefined): SubscriptionSpecPat
     paused: spec.paused,
     attemptsMax: spec.attemptsMax,
     deadLetterTopic: spec.deadLetterTopic,
-    deadLetterExpired: spec.deadLetterExpired,
     recordsPerSecondMax: spec.recordsPerSecondMax,
     expiresAfterMs:
       spec.expiresAfterMs === undefined

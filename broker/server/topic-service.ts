@@ -55,12 +55,10 @@ export function topicService(broker: Broker): UntypedServiceImplementation {
 
 function patchFromProto(spec: TopicSpec | undefined): TopicSpecPatch {
   if (spec === undefined) return {};
-  const { retention, tiering, backlogQuota, timeToLiveMs } = spec;
+  const { retention, tiering, backlogQuota } = spec;
   return {
     partitions: spec.partitions,
     batchBytesMax: spec.batchBytesMax,
-    timeToLiveMs:
-      timeToLiveMs === undefined ? undefined : numberFromProto(timeToLiveMs, 'time_to_live_ms'),
     backlogQuota:
       backlogQuota === undefined
         ? undefined
@@ -105,7 +103,7 @@ function backlogPolicyFromProto(policy: BacklogPolicy): BacklogQuota['policy'] {
 }
 
 function topicToProto(topic: Topic) {
-  const { partitions, batchBytesMax, retention, tiering, backlogQuota, timeToLiveMs } = topic.spec;
+  const { partitions, batchBytesMax, retention, tiering, backlogQuota } = topic.spec;
   return {
     name: topic.name.full,
     topicId: String(topic.id),
@@ -113,7 +111,6 @@ function topicToProto(topic: Topic) {
     spec: {
       partitions,
       batchBytesMax,
-      timeToLiveMs: BigInt(timeToLiveMs),
       backlogQuota: {
         bytes: BigInt(backlogQuota.bytes),
         policy: backlogPolicies[backlogQuota.policy],

@@ -3,7 +3,7 @@
 // Invariants:
 // - key, value, timestamp and the publisher's headers stay as they were, byte by byte;
 // - headers of an earlier life as a dead letter are replaced.
-// Shape and names: proto/millrace/v1/dead_letter.proto.
+// Names of the headers: docs/dead-letters.md.
 import { WireReader, wireBytes } from '../../proto/wire/reader.ts';
 import { WireWriter } from '../../proto/wire/writer.ts';
 import { openPlain } from '../batch/compressed-batch.ts';

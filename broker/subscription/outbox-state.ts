@@ -11,7 +11,7 @@ import { assert } from '../core/assert.ts';
 import type { Offset } from '../core/ids.ts';
 import { RunIndex, type OffsetRun } from './run-index.ts';
 
-export type DeadReason = 'attempts_exhausted' | 'rejected' | 'expired';
+export type DeadReason = 'attempts_exhausted' | 'rejected';
 
 export interface DeadLetter {
   readonly number: number;

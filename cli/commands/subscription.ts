@@ -28,7 +28,6 @@ interface SpecOptions {
   readonly resume?: boolean;
   readonly attemptsMax?: number;
   readonly deadLetterTopic?: string;
-  readonly deadLetterExpired?: boolean;
   readonly recordsPerSecondMax?: number;
   readonly expiresAfter?: number;
   readonly dryRun?: boolean;
@@ -188,8 +187,6 @@ function withSpecOptions(command: Command): Command {
       parseCount,
     )
     .option('--dead-letter-topic <topic>', 'where such records go; an empty name takes it away')
-    .option('--dead-letter-expired', 'records whose time to live is over go there too')
-    .option('--no-dead-letter-expired', 'such records are dropped')
     .option('--records-per-second-max <n>', 'deliver at most so many; 0: no limit', parseCount)
     .option(
       '--expires-after <duration>',
@@ -203,8 +200,7 @@ function withSpecOptions(command: Command): Command {
 
 function specOf(options: SpecOptions): SubscriptionSpecPatch {
   const { kind, start, ackDeadlineMs, backoffMinMs, backoffMaxMs } = options;
-  const { attemptsMax, deadLetterTopic, deadLetterExpired, recordsPerSecondMax, expiresAfter } =
-    options;
+  const { attemptsMax, deadLetterTopic, recordsPerSecondMax, expiresAfter } = options;
   if (options.pause === true && options.resume === true) {
     throw new UsageError('--pause and --resume exclude each other');
   }
@@ -218,7 +214,6 @@ function specOf(options: SpecOptions): SubscriptionSpecPatch {
     ...(paused === undefined ? {} : { paused }),
     ...(attemptsMax === undefined ? {} : { attemptsMax }),
     ...(deadLetterTopic === undefined ? {} : { deadLetterTopic }),
-    ...(deadLetterExpired === undefined ? {} : { deadLetterExpired }),
     ...(recordsPerSecondMax === undefined ? {} : { recordsPerSecondMax }),
     ...(expiresAfter === undefined ? {} : { expiresAfterMs: expiresAfter }),
   };
@@ -237,14 +232,10 @@ function subscriptionRow(subscription: Subscription): (string | number)[] {
   ];
 }
 
-function deadLetterText({
-  deadLetterTopic,
-  attemptsMax,
-  deadLetterExpired,
-}: Subscription['spec']): string {
+function deadLetterText({ deadLetterTopic, attemptsMax }: Subscription['spec']): string {
   if (deadLetterTopic === '') return 'none: failed records are tried again without limit';
   const after = attemptsMax > 0 ? `after ${attemptsMax} attempts` : 'when rejected';
-  return `to ${deadLetterTopic} ${after}${deadLetterExpired ? ', also expired ones' : ''}`;
+  return `to ${deadLetterTopic} ${after}`;
 }
 
 async function printSubscription(subscription: Subscription): Promise<void> {

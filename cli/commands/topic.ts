@@ -31,7 +31,6 @@ interface SpecOptions {
   readonly hotBytes?: number;
   readonly backlogBytes?: number;
   readonly backlogPolicy?: BacklogQuota['policy'];
-  readonly timeToLive?: number;
 }
 
 export function topicCommand(): Command {
@@ -198,17 +197,12 @@ function withSpecOptions(command: Command): Command {
         'refuse-publish',
         'drop-oldest',
       ]),
-    )
-    .option(
-      '--time-to-live <duration>',
-      'queues do not deliver what has been due for longer; 0: no limit',
-      parseDurationMs,
     );
 }
 
 /** `before`: the topic as it is, when it is changed. */
 function specOf(options: SpecOptions, before?: TopicSpec): TopicSpecPatch {
-  const { partitions, batchBytesMax, timeToLive } = options;
+  const { partitions, batchBytesMax } = options;
   const backlogQuota = backlogOf(options, before?.backlogQuota);
   const retention = retentionOf(options);
   const tiering = tieringOf(options, before?.tiering);
@@ -218,7 +212,6 @@ function specOf(options: SpecOptions, before?: TopicSpec): TopicSpecPatch {
     ...(retention === undefined ? {} : { retention }),
     ...(tiering === undefined ? {} : { tiering }),
     ...(backlogQuota === undefined ? {} : { backlogQuota }),
-    ...(timeToLive === undefined ? {} : { timeToLiveMs: timeToLive }),
   };
 }
 

@@ -69,7 +69,6 @@ describe('specs', () => {
     [{ backoffMinMs: 2, backoffMaxMs: 1 }, 'backoff_min_ms'],
     [{ attemptsMax: 5 }, 'attempts_max'],
     [{ attemptsMax: limits.attemptsMaxMax + 1, deadLetterTopic: 'd' }, 'attempts_max'],
-    [{ deadLetterExpired: true }, 'dead_letter_expired'],
     [{ deadLetterTopic: 't' }, 'dead_letter_topic'],
     [{ deadLetterTopic: 'other/default/d' }, 'dead_letter_topic'],
     [{ recordsPerSecondMax: -1 }, 'records_per_second_max'],
@@ -118,12 +117,11 @@ describe('a dead-letter topic', () => {
   });
 
   it('that changes leaves the limit; that is taken away takes it along', () => {
-    const catalog = create({ deadLetterTopic: 'd', attemptsMax: 3, deadLetterExpired: true });
+    const catalog = create({ deadLetterTopic: 'd', attemptsMax: 3 });
     expect(alter(catalog, { deadLetterTopic: 'e' }).attemptsMax).toBe(3);
     expect(alter(catalog, { deadLetterTopic: '' })).toMatchObject({
       deadLetterTopic: '',
       attemptsMax: 0,
-      deadLetterExpired: false,
     });
   });
 });

@@ -25,8 +25,6 @@ export interface SubscriptionSpec {
   readonly attemptsMax: number;
   /** Queues: a topic of the same tenant that need not exist yet. Empty: none. */
   readonly deadLetterTopic: string;
-  /** Queues: records whose time to live is over go to the dead-letter topic too. Default: they are dropped. */
-  readonly deadLetterExpired: boolean;
   /** Queues: records handed to consumers per second and broker. 0: no limit. */
   readonly recordsPerSecondMax: number;
   /** Deleted after so long without a consumer, ms, from 1,000. 0: never. */
@@ -199,7 +197,6 @@ function subscriptionFromProto(message: SubscriptionMessage): Subscription {
       paused: spec?.paused ?? false,
       attemptsMax: spec?.attemptsMax ?? 0,
       deadLetterTopic: spec?.deadLetterTopic ?? '',
-      deadLetterExpired: spec?.deadLetterExpired ?? false,
       recordsPerSecondMax: spec?.recordsPerSecondMax ?? 0,
       expiresAfterMs: Number(spec?.expiresAfterMs ?? 0),
     },

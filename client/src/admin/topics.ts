@@ -50,8 +50,6 @@ export interface TopicSpec {
   readonly tiering: Tiering;
   /** Changed as a whole. */
   readonly backlogQuota: BacklogQuota;
-  /** Queues do not deliver what has been due for longer, ms. 0: for ever. */
-  readonly timeToLiveMs: number;
   readonly batchBytesMax: number;
 }
 
@@ -157,7 +155,7 @@ export class Topics {
     options: ApplyOptions = {},
   ): Promise<AppliedTopic> {
     const { revision = '', dryRun = false } = options;
-    const { partitions, retention, tiering, batchBytesMax, backlogQuota, timeToLiveMs } = spec;
+    const { partitions, retention, tiering, batchBytesMax, backlogQuota } = spec;
     const answer = await this.connection.unary(applyTopic, {
       name,
       revision,
@@ -168,9 +166,6 @@ export class Topics {
         ...(retention === undefined ? {} : { retention: retentionToProto(retention) }),
         ...(tiering === undefined ? {} : { tiering: tieringToProto(tiering) }),
         ...(backlogQuota === undefined ? {} : { backlogQuota: backlogToProto(backlogQuota) }),
-        ...(timeToLiveMs === undefined
-          ? {}
-          : { timeToLiveMs: amount('timeToLiveMs', timeToLiveMs) }),
       },
     });
     const { changes, created } = answer;
@@ -290,7 +285,6 @@ function topicFromProto({ name, topicId, revision, spec, status }: TopicMessage)
             ? 'drop-oldest'
             : 'refuse-publish',
       },
-      timeToLiveMs: Number(spec?.timeToLiveMs ?? 0),
     },
     ...statusFromProto(status),
   };

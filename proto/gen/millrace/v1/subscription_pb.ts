@@ -5,8 +5,6 @@
 import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import { enumDesc, fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
 import { file_millrace_v1_permission } from "./permission_pb.ts";
-import type { Record } from "./record_pb.ts";
-import { file_millrace_v1_record } from "./record_pb.ts";
 import type { BlockReason, PartitionPosition, Position } from "./stream_pb.ts";
 import { file_millrace_v1_stream } from "./stream_pb.ts";
 import type { Message, UnknownEnum } from "@bufbuild/protobuf";
@@ -15,7 +13,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file millrace/v1/subscription.proto.
  */
 export const file_millrace_v1_subscription: GenFile = /*@__PURE__*/
-  fileDesc("Ch5taWxscmFjZS92MS9zdWJzY3JpcHRpb24ucHJvdG8SC21pbGxyYWNlLnYxIvEBCgxTdWJzY3JpcHRpb24SDQoFdG9waWMYASABKAkSDAoEbmFtZRgCIAEoCRIXCg9zdWJzY3JpcHRpb25faWQYAyABKAkSEAoIcmV2aXNpb24YBCABKAkSKwoEc3BlYxgFIAEoCzIdLm1pbGxyYWNlLnYxLlN1YnNjcmlwdGlvblNwZWMSPAoKcGFydGl0aW9ucxgGIAMoCzIoLm1pbGxyYWNlLnYxLlN1YnNjcmlwdGlvblBhcnRpdGlvblN0YXR1cxIuCgljb25zdW1lcnMYByADKAsyGy5taWxscmFjZS52MS5Db25zdW1lclN0YXR1cyKnBAoQU3Vic2NyaXB0aW9uU3BlYxIrCgRraW5kGAEgASgOMh0ubWlsbHJhY2UudjEuU3Vic2NyaXB0aW9uS2luZBIkCgVzdGFydBgCIAEoCzIVLm1pbGxyYWNlLnYxLlBvc2l0aW9uEhwKD2Fja19kZWFkbGluZV9tcxgDIAEoDUgAiAEBEhsKDmJhY2tvZmZfbWluX21zGAQgASgNSAGIAQESGwoOYmFja29mZl9tYXhfbXMYBSABKA1IAogBARITCgZwYXVzZWQYBiABKAhIA4gBARIZCgxhdHRlbXB0c19tYXgYByABKA1IBIgBARIeChFkZWFkX2xldHRlcl90b3BpYxgIIAEoCUgFiAEBEiAKE2RlYWRfbGV0dGVyX2V4cGlyZWQYCSABKAhIBogBARIjChZyZWNvcmRzX3Blcl9zZWNvbmRfbWF4GAogASgNSAeIAQESHQoQZXhwaXJlc19hZnRlcl9tcxgLIAEoBEgIiAEBQhIKEF9hY2tfZGVhZGxpbmVfbXNCEQoPX2JhY2tvZmZfbWluX21zQhEKD19iYWNrb2ZmX21heF9tc0IJCgdfcGF1c2VkQg8KDV9hdHRlbXB0c19tYXhCFAoSX2RlYWRfbGV0dGVyX3RvcGljQhYKFF9kZWFkX2xldHRlcl9leHBpcmVkQhkKF19yZWNvcmRzX3Blcl9zZWNvbmRfbWF4QhMKEV9leHBpcmVzX2FmdGVyX21zIp4DChtTdWJzY3JpcHRpb25QYXJ0aXRpb25TdGF0dXMSEQoJcGFydGl0aW9uGAEgASgNEhQKDGFja2VkX29mZnNldBgCIAEoBBISCgplbmRfb2Zmc2V0GAMgASgEEg8KB2JhY2tsb2cYBCABKAQSDQoFcmVhZHkYBSABKAQSEQoJaW5fZmxpZ2h0GAYgASgEEg8KB3dhaXRpbmcYByABKAQSEwoLYWNrZWRfYWJvdmUYCCABKAQSLwoNYmxvY2tfcmVhc29ucxgJIAMoDjIYLm1pbGxyYWNlLnYxLkJsb2NrUmVhc29uEhEKCWNvbnN1bWVycxgKIAEoDRIPCgdkZWxheWVkGAsgASgEEgwKBGRlYWQYDCABKAQSGwoTZGVhZF9sZXR0ZXJlZF90b3RhbBgNIAEoBBIVCg1kcm9wcGVkX3RvdGFsGA4gASgEEhUKDWV4cGlyZWRfdG90YWwYDyABKAQSJQodb2xkZXN0X3VuYWNrZWRfYXBwZW5kX3RpbWVfbXMYECABKAQSFAoMYmxvY2tfZGV0YWlsGBEgASgJIlAKDkNvbnN1bWVyU3RhdHVzEhAKCGNvbnN1bWVyGAEgASgJEhkKEWFjdGl2ZV9wYXJ0aXRpb25zGAIgAygNEhEKCWluX2ZsaWdodBgDIAEoBCKHAQoYQXBwbHlTdWJzY3JpcHRpb25SZXF1ZXN0Eg0KBXRvcGljGAEgASgJEgwKBG5hbWUYAiABKAkSKwoEc3BlYxgDIAEoCzIdLm1pbGxyYWNlLnYxLlN1YnNjcmlwdGlvblNwZWMSEAoIcmV2aXNpb24YBCABKAkSDwoHZHJ5X3J1bhgFIAEoCCJuChlBcHBseVN1YnNjcmlwdGlvblJlc3BvbnNlEi8KDHN1YnNjcmlwdGlvbhgBIAEoCzIZLm1pbGxyYWNlLnYxLlN1YnNjcmlwdGlvbhIPCgdjaGFuZ2VzGAIgAygJEg8KB2NyZWF0ZWQYAyABKAgiNQoWR2V0U3Vic2NyaXB0aW9uUmVxdWVzdBINCgV0b3BpYxgBIAEoCRIMCgRuYW1lGAIgASgJIkoKF0dldFN1YnNjcmlwdGlvblJlc3BvbnNlEi8KDHN1YnNjcmlwdGlvbhgBIAEoCzIZLm1pbGxyYWNlLnYxLlN1YnNjcmlwdGlvbiJQChhMaXN0U3Vic2NyaXB0aW9uc1JlcXVlc3QSDQoFdG9waWMYASABKAkSEQoJcGFnZV9zaXplGAIgASgNEhIKCnBhZ2VfdG9rZW4YAyABKAkiZgoZTGlzdFN1YnNjcmlwdGlvbnNSZXNwb25zZRIwCg1zdWJzY3JpcHRpb25zGAEgAygLMhkubWlsbHJhY2UudjEuU3Vic2NyaXB0aW9uEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSI4ChlEZWxldGVTdWJzY3JpcHRpb25SZXF1ZXN0Eg0KBXRvcGljGAEgASgJEgwKBG5hbWUYAiABKAkiHAoaRGVsZXRlU3Vic2NyaXB0aW9uUmVzcG9uc2UihgEKF1NlZWtTdWJzY3JpcHRpb25SZXF1ZXN0Eg0KBXRvcGljGAEgASgJEgwKBG5hbWUYAiABKAkSKgoCdG8YAyADKAsyHi5taWxscmFjZS52MS5QYXJ0aXRpb25Qb3NpdGlvbhIiCgNhbGwYBCABKAsyFS5taWxscmFjZS52MS5Qb3NpdGlvbiJYChhTZWVrU3Vic2NyaXB0aW9uUmVzcG9uc2USPAoKcGFydGl0aW9ucxgBIAMoCzIoLm1pbGxyYWNlLnYxLlN1YnNjcmlwdGlvblBhcnRpdGlvblN0YXR1cyKeAQoZQnJvd3NlU3Vic2NyaXB0aW9uUmVxdWVzdBINCgV0b3BpYxgBIAEoCRIMCgRuYW1lGAIgASgJEhEKCXBhcnRpdGlvbhgDIAEoDRInCgVzdGF0ZRgEIAEoDjIYLm1pbGxyYWNlLnYxLlJlY29yZFN0YXRlEhMKC2Zyb21fb2Zmc2V0GAUgASgEEhMKC3JlY29yZHNfbWF4GAYgASgNIl4KGkJyb3dzZVN1YnNjcmlwdGlvblJlc3BvbnNlEisKB3JlY29yZHMYASADKAsyGi5taWxscmFjZS52MS5Ccm93c2VkUmVjb3JkEhMKC25leHRfb2Zmc2V0GAIgASgEIsoCCg1Ccm93c2VkUmVjb3JkEg4KBm9mZnNldBgBIAEoBBINCgVlcG9jaBgCIAEoDRIWCg5hcHBlbmRfdGltZV9tcxgDIAEoBBInCgVzdGF0ZRgEIAEoDjIYLm1pbGxyYWNlLnYxLlJlY29yZFN0YXRlEhAKCGF0dGVtcHRzGAUgASgNEhAKCGNvbnN1bWVyGAYgASgJEhcKD2RlbGl2ZXJlZF9hdF9tcxgHIAEoBBIaChJhY2tfZGVhZGxpbmVfYXRfbXMYCCABKAQSDQoFbGVhc2UYCSABKAQSEwoLcmVhZHlfYXRfbXMYCiABKAQSDgoGcmVhc29uGAsgASgJEhUKDWV4cGlyZXNfYXRfbXMYDCABKAQSEAoIcHJpb3JpdHkYDSABKA0SIwoGcmVjb3JkGA8gASgLMhMubWlsbHJhY2UudjEuUmVjb3JkKpMBChBTdWJzY3JpcHRpb25LaW5kEiEKHVNVQlNDUklQVElPTl9LSU5EX1VOU1BFQ0lGSUVEEAASHAoYU1VCU0NSSVBUSU9OX0tJTkRfU1RSRUFNEAESGwoXU1VCU0NSSVBUSU9OX0tJTkRfUVVFVUUQAhIhCh1TVUJTQ1JJUFRJT05fS0lORF9LRVlFRF9RVUVVRRADKqoBCgtSZWNvcmRTdGF0ZRIcChhSRUNPUkRfU1RBVEVfVU5TUEVDSUZJRUQQABIWChJSRUNPUkRfU1RBVEVfUkVBRFkQARIaChZSRUNPUkRfU1RBVEVfSU5fRkxJR0hUEAISGAoUUkVDT1JEX1NUQVRFX1dBSVRJTkcQAxIYChRSRUNPUkRfU1RBVEVfREVMQVlFRBAEEhUKEVJFQ09SRF9TVEFURV9ERUFEEAUyjgUKE1N1YnNjcmlwdGlvblNlcnZpY2USaAoRQXBwbHlTdWJzY3JpcHRpb24SJS5taWxscmFjZS52MS5BcHBseVN1YnNjcmlwdGlvblJlcXVlc3QaJi5taWxscmFjZS52MS5BcHBseVN1YnNjcmlwdGlvblJlc3BvbnNlIgTI8xgDEmIKD0dldFN1YnNjcmlwdGlvbhIjLm1pbGxyYWNlLnYxLkdldFN1YnNjcmlwdGlvblJlcXVlc3QaJC5taWxscmFjZS52MS5HZXRTdWJzY3JpcHRpb25SZXNwb25zZSIEyPMYARJoChFMaXN0U3Vic2NyaXB0aW9ucxIlLm1pbGxyYWNlLnYxLkxpc3RTdWJzY3JpcHRpb25zUmVxdWVzdBomLm1pbGxyYWNlLnYxLkxpc3RTdWJzY3JpcHRpb25zUmVzcG9uc2UiBMjzGAESawoSRGVsZXRlU3Vic2NyaXB0aW9uEiYubWlsbHJhY2UudjEuRGVsZXRlU3Vic2NyaXB0aW9uUmVxdWVzdBonLm1pbGxyYWNlLnYxLkRlbGV0ZVN1YnNjcmlwdGlvblJlc3BvbnNlIgTI8xgEEmUKEFNlZWtTdWJzY3JpcHRpb24SJC5taWxscmFjZS52MS5TZWVrU3Vic2NyaXB0aW9uUmVxdWVzdBolLm1pbGxyYWNlLnYxLlNlZWtTdWJzY3JpcHRpb25SZXNwb25zZSIEyPMYAxJrChJCcm93c2VTdWJzY3JpcHRpb24SJi5taWxscmFjZS52MS5Ccm93c2VTdWJzY3JpcHRpb25SZXF1ZXN0GicubWlsbHJhY2UudjEuQnJvd3NlU3Vic2NyaXB0aW9uUmVzcG9uc2UiBMjzGANiBnByb3RvMw", [file_millrace_v1_permission, file_millrace_v1_record, file_millrace_v1_stream]);
+  fileDesc("Ch5taWxscmFjZS92MS9zdWJzY3JpcHRpb24ucHJvdG8SC21pbGxyYWNlLnYxIvEBCgxTdWJzY3JpcHRpb24SDQoFdG9waWMYASABKAkSDAoEbmFtZRgCIAEoCRIXCg9zdWJzY3JpcHRpb25faWQYAyABKAkSEAoIcmV2aXNpb24YBCABKAkSKwoEc3BlYxgFIAEoCzIdLm1pbGxyYWNlLnYxLlN1YnNjcmlwdGlvblNwZWMSPAoKcGFydGl0aW9ucxgGIAMoCzIoLm1pbGxyYWNlLnYxLlN1YnNjcmlwdGlvblBhcnRpdGlvblN0YXR1cxIuCgljb25zdW1lcnMYByADKAsyGy5taWxscmFjZS52MS5Db25zdW1lclN0YXR1cyLtAwoQU3Vic2NyaXB0aW9uU3BlYxIrCgRraW5kGAEgASgOMh0ubWlsbHJhY2UudjEuU3Vic2NyaXB0aW9uS2luZBIkCgVzdGFydBgCIAEoCzIVLm1pbGxyYWNlLnYxLlBvc2l0aW9uEhwKD2Fja19kZWFkbGluZV9tcxgDIAEoDUgAiAEBEhsKDmJhY2tvZmZfbWluX21zGAQgASgNSAGIAQESGwoOYmFja29mZl9tYXhfbXMYBSABKA1IAogBARITCgZwYXVzZWQYBiABKAhIA4gBARIZCgxhdHRlbXB0c19tYXgYByABKA1IBIgBARIeChFkZWFkX2xldHRlcl90b3BpYxgIIAEoCUgFiAEBEiMKFnJlY29yZHNfcGVyX3NlY29uZF9tYXgYCSABKA1IBogBARIdChBleHBpcmVzX2FmdGVyX21zGAogASgESAeIAQFCEgoQX2Fja19kZWFkbGluZV9tc0IRCg9fYmFja29mZl9taW5fbXNCEQoPX2JhY2tvZmZfbWF4X21zQgkKB19wYXVzZWRCDwoNX2F0dGVtcHRzX21heEIUChJfZGVhZF9sZXR0ZXJfdG9waWNCGQoXX3JlY29yZHNfcGVyX3NlY29uZF9tYXhCEwoRX2V4cGlyZXNfYWZ0ZXJfbXMizwIKG1N1YnNjcmlwdGlvblBhcnRpdGlvblN0YXR1cxIRCglwYXJ0aXRpb24YASABKA0SFAoMYWNrZWRfb2Zmc2V0GAIgASgEEhIKCmVuZF9vZmZzZXQYAyABKAQSDwoHYmFja2xvZxgEIAEoBBINCgVyZWFkeRgFIAEoBBIRCglpbl9mbGlnaHQYBiABKAQSDwoHd2FpdGluZxgHIAEoBBITCgthY2tlZF9hYm92ZRgIIAEoBBIvCg1ibG9ja19yZWFzb25zGAkgAygOMhgubWlsbHJhY2UudjEuQmxvY2tSZWFzb24SEQoJY29uc3VtZXJzGAogASgNEgwKBGRlYWQYCyABKAQSGwoTZGVhZF9sZXR0ZXJlZF90b3RhbBgMIAEoBBIVCg1kcm9wcGVkX3RvdGFsGA0gASgEEhQKDGJsb2NrX2RldGFpbBgOIAEoCSJQCg5Db25zdW1lclN0YXR1cxIQCghjb25zdW1lchgBIAEoCRIZChFhY3RpdmVfcGFydGl0aW9ucxgCIAMoDRIRCglpbl9mbGlnaHQYAyABKAQihwEKGEFwcGx5U3Vic2NyaXB0aW9uUmVxdWVzdBINCgV0b3BpYxgBIAEoCRIMCgRuYW1lGAIgASgJEisKBHNwZWMYAyABKAsyHS5taWxscmFjZS52MS5TdWJzY3JpcHRpb25TcGVjEhAKCHJldmlzaW9uGAQgASgJEg8KB2RyeV9ydW4YBSABKAgibgoZQXBwbHlTdWJzY3JpcHRpb25SZXNwb25zZRIvCgxzdWJzY3JpcHRpb24YASABKAsyGS5taWxscmFjZS52MS5TdWJzY3JpcHRpb24SDwoHY2hhbmdlcxgCIAMoCRIPCgdjcmVhdGVkGAMgASgIIjUKFkdldFN1YnNjcmlwdGlvblJlcXVlc3QSDQoFdG9waWMYASABKAkSDAoEbmFtZRgCIAEoCSJKChdHZXRTdWJzY3JpcHRpb25SZXNwb25zZRIvCgxzdWJzY3JpcHRpb24YASABKAsyGS5taWxscmFjZS52MS5TdWJzY3JpcHRpb24iUAoYTGlzdFN1YnNjcmlwdGlvbnNSZXF1ZXN0Eg0KBXRvcGljGAEgASgJEhEKCXBhZ2Vfc2l6ZRgCIAEoDRISCgpwYWdlX3Rva2VuGAMgASgJImYKGUxpc3RTdWJzY3JpcHRpb25zUmVzcG9uc2USMAoNc3Vic2NyaXB0aW9ucxgBIAMoCzIZLm1pbGxyYWNlLnYxLlN1YnNjcmlwdGlvbhIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiOAoZRGVsZXRlU3Vic2NyaXB0aW9uUmVxdWVzdBINCgV0b3BpYxgBIAEoCRIMCgRuYW1lGAIgASgJIhwKGkRlbGV0ZVN1YnNjcmlwdGlvblJlc3BvbnNlIoYBChdTZWVrU3Vic2NyaXB0aW9uUmVxdWVzdBINCgV0b3BpYxgBIAEoCRIMCgRuYW1lGAIgASgJEioKAnRvGAMgAygLMh4ubWlsbHJhY2UudjEuUGFydGl0aW9uUG9zaXRpb24SIgoDYWxsGAQgASgLMhUubWlsbHJhY2UudjEuUG9zaXRpb24iWAoYU2Vla1N1YnNjcmlwdGlvblJlc3BvbnNlEjwKCnBhcnRpdGlvbnMYASADKAsyKC5taWxscmFjZS52MS5TdWJzY3JpcHRpb25QYXJ0aXRpb25TdGF0dXMqkwEKEFN1YnNjcmlwdGlvbktpbmQSIQodU1VCU0NSSVBUSU9OX0tJTkRfVU5TUEVDSUZJRUQQABIcChhTVUJTQ1JJUFRJT05fS0lORF9TVFJFQU0QARIbChdTVUJTQ1JJUFRJT05fS0lORF9RVUVVRRACEiEKHVNVQlNDUklQVElPTl9LSU5EX0tFWUVEX1FVRVVFEAMyoQQKE1N1YnNjcmlwdGlvblNlcnZpY2USaAoRQXBwbHlTdWJzY3JpcHRpb24SJS5taWxscmFjZS52MS5BcHBseVN1YnNjcmlwdGlvblJlcXVlc3QaJi5taWxscmFjZS52MS5BcHBseVN1YnNjcmlwdGlvblJlc3BvbnNlIgTI8xgDEmIKD0dldFN1YnNjcmlwdGlvbhIjLm1pbGxyYWNlLnYxLkdldFN1YnNjcmlwdGlvblJlcXVlc3QaJC5taWxscmFjZS52MS5HZXRTdWJzY3JpcHRpb25SZXNwb25zZSIEyPMYARJoChFMaXN0U3Vic2NyaXB0aW9ucxIlLm1pbGxyYWNlLnYxLkxpc3RTdWJzY3JpcHRpb25zUmVxdWVzdBomLm1pbGxyYWNlLnYxLkxpc3RTdWJzY3JpcHRpb25zUmVzcG9uc2UiBMjzGAESawoSRGVsZXRlU3Vic2NyaXB0aW9uEiYubWlsbHJhY2UudjEuRGVsZXRlU3Vic2NyaXB0aW9uUmVxdWVzdBonLm1pbGxyYWNlLnYxLkRlbGV0ZVN1YnNjcmlwdGlvblJlc3BvbnNlIgTI8xgEEmUKEFNlZWtTdWJzY3JpcHRpb24SJC5taWxscmFjZS52MS5TZWVrU3Vic2NyaXB0aW9uUmVxdWVzdBolLm1pbGxyYWNlLnYxLlNlZWtTdWJzY3JpcHRpb25SZXNwb25zZSIEyPMYA2IGcHJvdG8z", [file_millrace_v1_permission, file_millrace_v1_stream]);
 
 /**
  * @generated from message millrace.v1.Subscription
@@ -132,24 +130,16 @@ export type SubscriptionSpec = Message<"millrace.v1.SubscriptionSpec"> & {
   deadLetterTopic?: string | undefined;
 
   /**
-   * Records whose time to live is over go to the dead-letter topic too; default false: they are dropped and counted.
-   * Queues.
-   *
-   * @generated from field: optional bool dead_letter_expired = 9;
-   */
-  deadLetterExpired?: boolean | undefined;
-
-  /**
    * Records handed to consumers, per second and broker, redeliveries too. 0: no limit. Queues.
    *
-   * @generated from field: optional uint32 records_per_second_max = 10;
+   * @generated from field: optional uint32 records_per_second_max = 9;
    */
   recordsPerSecondMax?: number | undefined;
 
   /**
-   * Deleted after so long without a consumer, at least 1 minute. 0, the default: never.
+   * Deleted after so long without a consumer, at least 1 s. 0, the default: never.
    *
-   * @generated from field: optional uint64 expires_after_ms = 11;
+   * @generated from field: optional uint64 expires_after_ms = 10;
    */
   expiresAfterMs?: bigint | undefined;
 };
@@ -185,7 +175,7 @@ export type SubscriptionPartitionStatus = Message<"millrace.v1.SubscriptionParti
   endOffset: bigint;
 
   /**
-   * Records not yet acked: ready + in_flight + waiting + delayed + dead.
+   * Records not yet acked: ready + in_flight + waiting + dead.
    *
    * @generated from field: uint64 backlog = 4;
    */
@@ -228,48 +218,28 @@ export type SubscriptionPartitionStatus = Message<"millrace.v1.SubscriptionParti
   consumers: number;
 
   /**
-   * Held back until their delivery time.
-   *
-   * @generated from field: uint64 delayed = 11;
-   */
-  delayed: bigint;
-
-  /**
    * On their way to the dead-letter topic.
    *
-   * @generated from field: uint64 dead = 12;
+   * @generated from field: uint64 dead = 11;
    */
   dead: bigint;
 
   /**
-   * Since the broker started: gone to the dead-letter topic, dropped by a reject without one, dropped because their
-   * time to live was over.
+   * Since the broker started: gone to the dead-letter topic, and dropped by a reject without one.
    *
-   * @generated from field: uint64 dead_lettered_total = 13;
+   * @generated from field: uint64 dead_lettered_total = 12;
    */
   deadLetteredTotal: bigint;
 
   /**
-   * @generated from field: uint64 dropped_total = 14;
+   * @generated from field: uint64 dropped_total = 13;
    */
   droppedTotal: bigint;
 
   /**
-   * @generated from field: uint64 expired_total = 15;
-   */
-  expiredTotal: bigint;
-
-  /**
-   * Append time of the oldest record that is not acked, ms; 0 when all are.
-   *
-   * @generated from field: uint64 oldest_unacked_append_time_ms = 16;
-   */
-  oldestUnackedAppendTimeMs: bigint;
-
-  /**
    * The last failure behind COLD_READ_FAILING, DATA_LOSS or DEAD_LETTER_FAILING, for people.
    *
-   * @generated from field: string block_detail = 17;
+   * @generated from field: string block_detail = 14;
    */
   blockDetail: string;
 };
@@ -561,170 +531,6 @@ export const SeekSubscriptionResponseSchema: GenMessage<SeekSubscriptionResponse
   messageDesc(file_millrace_v1_subscription, 13);
 
 /**
- * @generated from message millrace.v1.BrowseSubscriptionRequest
- */
-export type BrowseSubscriptionRequest = Message<"millrace.v1.BrowseSubscriptionRequest"> & {
-  /**
-   * @generated from field: string topic = 1;
-   */
-  topic: string;
-
-  /**
-   * @generated from field: string name = 2;
-   */
-  name: string;
-
-  /**
-   * @generated from field: uint32 partition = 3;
-   */
-  partition: number;
-
-  /**
-   * UNSPECIFIED: every record that is not acked.
-   *
-   * @generated from field: millrace.v1.RecordState state = 4;
-   */
-  state: RecordState;
-
-  /**
-   * @generated from field: uint64 from_offset = 5;
-   */
-  fromOffset: bigint;
-
-  /**
-   * At most 100. Default 10.
-   *
-   * @generated from field: uint32 records_max = 6;
-   */
-  recordsMax: number;
-};
-
-/**
- * Describes the message millrace.v1.BrowseSubscriptionRequest.
- * Use `create(BrowseSubscriptionRequestSchema)` to create a new message.
- */
-export const BrowseSubscriptionRequestSchema: GenMessage<BrowseSubscriptionRequest> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_subscription, 14);
-
-/**
- * @generated from message millrace.v1.BrowseSubscriptionResponse
- */
-export type BrowseSubscriptionResponse = Message<"millrace.v1.BrowseSubscriptionResponse"> & {
-  /**
-   * Ascending by offset.
-   *
-   * @generated from field: repeated millrace.v1.BrowsedRecord records = 1;
-   */
-  records: BrowsedRecord[];
-
-  /**
-   * For the next request; 0: there are no more.
-   *
-   * @generated from field: uint64 next_offset = 2;
-   */
-  nextOffset: bigint;
-};
-
-/**
- * Describes the message millrace.v1.BrowseSubscriptionResponse.
- * Use `create(BrowseSubscriptionResponseSchema)` to create a new message.
- */
-export const BrowseSubscriptionResponseSchema: GenMessage<BrowseSubscriptionResponse> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_subscription, 15);
-
-/**
- * @generated from message millrace.v1.BrowsedRecord
- */
-export type BrowsedRecord = Message<"millrace.v1.BrowsedRecord"> & {
-  /**
-   * @generated from field: uint64 offset = 1;
-   */
-  offset: bigint;
-
-  /**
-   * @generated from field: uint32 epoch = 2;
-   */
-  epoch: number;
-
-  /**
-   * @generated from field: uint64 append_time_ms = 3;
-   */
-  appendTimeMs: bigint;
-
-  /**
-   * @generated from field: millrace.v1.RecordState state = 4;
-   */
-  state: RecordState;
-
-  /**
-   * Deliveries that have ended without an ack; the present one is not among them.
-   *
-   * @generated from field: uint32 attempts = 5;
-   */
-  attempts: number;
-
-  /**
-   * IN_FLIGHT: who holds it, since when, until when if it is not extended, and under which lease.
-   *
-   * @generated from field: string consumer = 6;
-   */
-  consumer: string;
-
-  /**
-   * @generated from field: uint64 delivered_at_ms = 7;
-   */
-  deliveredAtMs: bigint;
-
-  /**
-   * @generated from field: uint64 ack_deadline_at_ms = 8;
-   */
-  ackDeadlineAtMs: bigint;
-
-  /**
-   * @generated from field: uint64 lease = 9;
-   */
-  lease: bigint;
-
-  /**
-   * WAITING and DELAYED: not before.
-   *
-   * @generated from field: uint64 ready_at_ms = 10;
-   */
-  readyAtMs: bigint;
-
-  /**
-   * DEAD: why.
-   *
-   * @generated from field: string reason = 11;
-   */
-  reason: string;
-
-  /**
-   * 0: never.
-   *
-   * @generated from field: uint64 expires_at_ms = 12;
-   */
-  expiresAtMs: bigint;
-
-  /**
-   * @generated from field: uint32 priority = 13;
-   */
-  priority: number;
-
-  /**
-   * @generated from field: millrace.v1.Record record = 15;
-   */
-  record?: Record | undefined;
-};
-
-/**
- * Describes the message millrace.v1.BrowsedRecord.
- * Use `create(BrowsedRecordSchema)` to create a new message.
- */
-export const BrowsedRecordSchema: GenMessage<BrowsedRecord> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_subscription, 16);
-
-/**
  * How a subscription hands out records.
  *
  * @generated from enum millrace.v1.SubscriptionKind
@@ -770,66 +576,6 @@ export type SubscriptionKind = (typeof SubscriptionKind)[keyof typeof Subscripti
  */
 export const SubscriptionKindSchema: GenEnum<SubscriptionKind> = /*@__PURE__*/
   enumDesc(file_millrace_v1_subscription, 0);
-
-/**
- * Where a record of a queue is.
- *
- * @generated from enum millrace.v1.RecordState
- */
-export const RecordState = {
-  /**
-   * @generated from enum value: RECORD_STATE_UNSPECIFIED = 0;
-   */
-  UNSPECIFIED: 0,
-
-  /**
-   * Could be delivered now.
-   *
-   * @generated from enum value: RECORD_STATE_READY = 1;
-   */
-  READY: 1,
-
-  /**
-   * A consumer holds it.
-   *
-   * @generated from enum value: RECORD_STATE_IN_FLIGHT = 2;
-   */
-  IN_FLIGHT: 2,
-
-  /**
-   * Waits for its back-off.
-   *
-   * @generated from enum value: RECORD_STATE_WAITING = 3;
-   */
-  WAITING: 3,
-
-  /**
-   * Held back until its delivery time.
-   *
-   * @generated from enum value: RECORD_STATE_DELAYED = 4;
-   */
-  DELAYED: 4,
-
-  /**
-   * On its way to the dead-letter topic.
-   *
-   * @generated from enum value: RECORD_STATE_DEAD = 5;
-   */
-  DEAD: 5,
-} as const;
-
-/**
- * Where a record of a queue is.
- *
- * @generated from enum millrace.v1.RecordState
- */
-export type RecordState = (typeof RecordState)[keyof typeof RecordState] | UnknownEnum;
-
-/**
- * Describes the enum millrace.v1.RecordState.
- */
-export const RecordStateSchema: GenEnum<RecordState> = /*@__PURE__*/
-  enumDesc(file_millrace_v1_subscription, 1);
 
 /**
  * Durable named cursors on topics.
@@ -887,16 +633,6 @@ export const SubscriptionService: GenService<{
     methodKind: "unary";
     input: typeof SeekSubscriptionRequestSchema;
     output: typeof SeekSubscriptionResponseSchema;
-  },
-  /**
-   * Looks at records of a queue by state and changes nothing: no attempt, no deadline, no order.
-   *
-   * @generated from rpc millrace.v1.SubscriptionService.BrowseSubscription
-   */
-  browseSubscription: {
-    methodKind: "unary";
-    input: typeof BrowseSubscriptionRequestSchema;
-    output: typeof BrowseSubscriptionResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_millrace_v1_subscription, 0);
