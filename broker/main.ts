@@ -55,6 +55,8 @@ const firstUploadMs = 500;
 const catalogUploadMs = 1_000;
 /** How often garbage is collected while it takes room that the journal needs. */
 const tightIntervalMs = 1_000;
+/** How often subscriptions are looked at that delete themselves when nobody consumes them. */
+const idleIntervalMs = 500;
 /** How often it is asked whether something is due for the object store. */
 const offloadIntervalMs = 500;
 
@@ -286,6 +288,7 @@ function startUpkeep(
   const stops = [
     repeat(diskIntervalMs, () => broker.refreshDisk()),
     repeat(settings.retentionIntervalMs, () => broker.retain()),
+    repeat(idleIntervalMs, () => broker.deleteIdleSubscriptions()),
     repeat(offloadIntervalMs, () => broker.offload()),
     repeat(settings.checkpointUploadIntervalMs, uploadCheckpoints, firstUploadMs),
     // Small, and what nobody wants to make again by hand.

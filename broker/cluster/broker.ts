@@ -25,48 +25,19 @@ import { ByteBudget } from '../core/byte-budget.ts';
 import type { Clock } from '../core/clock.ts';
 import { eachInTurn } from '../core/each-in-turn.ts';
 import { BrokerError } from '../core/errors.ts';
-import type { Log } from '../core/log.ts';
-import type { Random } from '../core/random.ts';
 import type { WhenDurable } from '../log/append-entry.ts';
 import type { AppendRequest, PartitionLog } from '../log/partition-log.ts';
-import { catalogShard, type CatalogStore } from '../shard/catalog-store.ts';
-import type { DiskGuard } from '../shard/disk-guard.ts';
-import type { Shard } from '../shard/shard.ts';
+import { catalogShard } from '../shard/catalog-store.ts';
+import type { BrokerParts, SeekTargets } from './broker-parts.ts';
 import { DeadLetterTopics } from './dead-letter-topics.ts';
 import { partitionFigures } from './figures.ts';
 import type * as figures from './figures.ts';
+import { IdleSubscriptions } from './idle-subscriptions.ts';
 import { openPublisher, type OpenPublisher } from './open-publisher.ts';
 import type { OpenSubscription, SubscriptionPartition } from './open-subscription.ts';
 import type { OpenTopic } from './open-topic.ts';
 import { resolvePosition } from './positions.ts';
 import { TopicDirectory } from './topic-directory.ts';
-
-export interface BrokerIdentity {
-  readonly clusterId: string;
-  readonly brokerId: string;
-  readonly version: string;
-}
-
-export interface BrokerParts {
-  readonly identity: BrokerIdentity;
-  readonly catalog: CatalogStore;
-  readonly catalogEpoch: number;
-  /** By name; data shards only. */
-  readonly shards: ReadonlyMap<string, Shard>;
-  readonly disk: DiskGuard;
-  readonly clock: Clock;
-  readonly random: Random;
-  readonly log: Log;
-  readonly publishPendingBytes: number;
-  /** Where cold records are, for people. */
-  readonly objectStore: string;
-}
-
-export interface SeekTargets {
-  readonly to: readonly { readonly partition: number; readonly position: StartPosition }[];
-  /** For partitions that `to` does not name. */
-  readonly all: StartPosition | undefined;
-}
 
 export class Broker {
   readonly clusterId: string;
@@ -81,6 +52,7 @@ export class Broker {
   private readonly directory: TopicDirectory;
   /** What was confirmed since the start. */
   readonly traffic = { batches: 0, records: 0, bytes: 0 };
+  private readonly idle = new IdleSubscriptions();
   private lastConsumerNumber = 0;
 
   private constructor(parts: BrokerParts) {
@@ -209,10 +181,11 @@ export class Broker {
     return openPublisher(topic, publisher, epoch, this.nowMs());
   }
 
-  /** Throws DISK_FULL and what PartitionLog.append throws. */
+  /** Throws DISK_FULL, BACKLOG_FULL and what PartitionLog.append throws. */
   append(log: PartitionLog, request: AppendRequest, whenDurable: WhenDurable): void {
     const bytes = request.body.length;
     this.parts.disk.admit(bytes);
+    this.directory.admit(log);
     log.append(request, this.nowMs(), (baseOffset, recordCount, duplicate) => {
       if (!duplicate) {
         this.traffic.batches++;
@@ -332,6 +305,16 @@ export class Broker {
   }
 
   // --- Upkeep --------------------------------------------------------------------------------------------
+
+  /** Deletes subscriptions that nobody has consumed for as long as their spec says; called again and again. */
+  async deleteIdleSubscriptions(): Promise<void> {
+    const { clock, log } = this.parts;
+    const due = this.idle.due(this.directory.expiringSubscriptions(), clock.monotonicMs());
+    await eachInTurn(due, async ({ topic, name }) => {
+      log.info('deleting an idle subscription', { topic, subscription: name });
+      await this.deleteSubscription(topic, name);
+    });
+  }
 
   /** Applies retention everywhere; called again and again. */
   async retain(): Promise<void> {

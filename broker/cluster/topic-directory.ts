@@ -13,8 +13,10 @@ import { defined } from '../core/assert.ts';
 import { BrokerError } from '../core/errors.ts';
 import type { PartitionId, TopicId } from '../core/ids.ts';
 import type { CatalogStore } from '../shard/catalog-store.ts';
+import type { PartitionLog } from '../log/partition-log.ts';
 import type { PartitionPolicy, ShardPolicies } from '../shard/policies.ts';
 import type { Shard } from '../shard/shard.ts';
+import type { ExpiringSubscription } from './idle-subscriptions.ts';
 import { OpenSubscription, type SubscriptionPart } from './open-subscription.ts';
 import { OpenTopic, topicNotFound } from './open-topic.ts';
 
@@ -70,7 +72,8 @@ export class TopicDirectory {
     const logs = topic.partitions.map((id, i) => this.shardOf(topic, i).partition(id));
     const { retention, tiering } = topic.spec;
     const hot = { ageMs: tiering.hotAgeMs, bytes: tiering.hotBytes };
-    const policy = { tenant: tenantIdOf(topic.name.tenant), retention, hot };
+    const tenant = tenantIdOf(topic.name.tenant);
+    const policy = { tenant, retention, hot, backlog: topic.spec.backlogQuota };
     for (const id of topic.partitions) this.policyOf.set(id, policy);
     let open = this.byId.get(topic.id);
     if (open === undefined) {
@@ -91,6 +94,29 @@ export class TopicDirectory {
       const placement = { id, kind, policy, paused, names, start, partitions };
       const opened = await this.shard(name).openSubscription(placement);
       opened.applyPolicy(policy, paused);
+    }
+  }
+
+  /** Throws BACKLOG_FULL when the topic refuses publishes because a subscription is too far behind. */
+  admit(log: PartitionLog): void {
+    const backlog = this.policyOf.get(log.id)?.backlog;
+    if (backlog === undefined || backlog.bytes === 0 || backlog.policy !== 'refuse_publish') return;
+    const acked = Math.min(...[...this.shards.values()].map((shard) => shard.ackedBelow(log)));
+    const bytes = log.storedBytesFrom(acked);
+    if (bytes >= backlog.bytes) throw backlogFull(bytes, backlog.bytes);
+  }
+
+  /** Subscriptions that are deleted when nobody consumes them. */
+  *expiringSubscriptions(): Generator<ExpiringSubscription> {
+    for (const subscription of this.catalog.state.subscriptions()) {
+      const { id, name, spec } = subscription;
+      const open = this.byId.get(subscription.topicId);
+      if (spec.expiresAfterMs === 0 || open === undefined) continue;
+      const consumers = Math.max(
+        ...[...this.shards.values()].map((shard) => shard.subscription(id)?.consumerCount ?? 0),
+      );
+      const topic = open.topic.name.full;
+      yield { id, topic, name, expiresAfterMs: spec.expiresAfterMs, consumers };
     }
   }
 
@@ -161,6 +187,18 @@ function placesByShard(topic: Topic): Map<string, { id: PartitionId; index: numb
   });
   return places;
 }
+
+function backlogFull(bytes: number, quota: number): BrokerError {
+  return new BrokerError(
+    'BACKLOG_FULL',
+    `${bytes} bytes of the partition wait for a subscription, and its topic's backlog quota is ${quota}; let consumers ` +
+      'catch up, delete subscriptions that nobody needs, or raise the quota',
+    { metadata: { quota: String(quota), backlog: String(bytes) }, retryAfterMs: backlogRetryMs },
+  );
+}
+
+/** Acks free room all the time. */
+const backlogRetryMs = 200;
 
 function subscriptionDeleted(name: string): BrokerError {
   return new BrokerError(

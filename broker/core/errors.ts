@@ -70,6 +70,10 @@ export const reasons = {
   DATA_DIRECTORY_FAILED: ['unavailable', 'The data directory cannot be read or written.'],
   SETTING_INVALID: ['invalid', 'A setting is unknown or has a wrong value.'],
   LIMIT_REACHED: ['exhausted', 'A documented limit is reached.'],
+  BACKLOG_FULL: [
+    'exhausted',
+    'A subscription is so far behind that the backlog quota of the topic is used up.',
+  ],
   DISK_FULL: ['exhausted', 'The data volume is nearly full; publishing is refused, acks go on.'],
   SHUTTING_DOWN: ['unavailable', 'The broker is shutting down.'],
   STARTING: ['unavailable', 'The broker is not ready yet.'],

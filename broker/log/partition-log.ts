@@ -207,6 +207,14 @@ export class PartitionLog {
     return manifest.bytes + this.reader.hotBytesFrom(hotFrom);
   }
 
+  /** Stored bytes from the offset on; of what only the store has all of it, if the offset is there. */
+  storedBytesFrom(offset: Offset): number {
+    if (offset >= this.endOffset) return 0;
+    const hotFrom = this.manifest.endOffset;
+    const cold = offset < hotFrom ? this.manifest.bytes : 0;
+    return cold + this.reader.hotBytesFrom(Math.max(offset, hotFrom));
+  }
+
   /** First offset whose record is on the local disk. */
   get hotStartOffset(): Offset {
     return Math.max(this.startOffset, this.reader.hotStart ?? this.endOffset);

@@ -10,10 +10,17 @@ export interface RetentionPolicy {
   readonly unackedAgeMs: number;
 }
 
+/** As in millrace.v1.BacklogQuota; 0 bytes means no limit. */
+export interface BacklogPolicy {
+  readonly bytes: number;
+  readonly policy: 'refuse_publish' | 'drop_oldest';
+}
+
 export interface PartitionPolicy {
   readonly tenant: TenantId;
   readonly retention: RetentionPolicy;
   readonly hot: HotWindow;
+  readonly backlog: BacklogPolicy;
 }
 
 export interface ShardPolicies {

@@ -153,7 +153,14 @@ export class Shard {
       const start = state === undefined ? await startOffset(log, placement.start) : 0;
       // Opened by another call, or dropped with its topic, meanwhile.
       if (subscription.dispatcher(id) !== undefined || this.logs.get(id) !== log) continue;
-      const dispatcher = createDispatcher(this, placement, { id, index }, state, start);
+      const dispatcher = createDispatcher(
+        this,
+        placement,
+        { id, index },
+        state,
+        start,
+        subscription.rate,
+      );
       if (state === undefined) created.push(this.writeEntry(dispatcher.checkpoint()));
       subscription.add(id, dispatcher);
       const subscribers = this.subscribers.get(id) ?? new Set();
@@ -225,7 +232,7 @@ export class Shard {
       const policy = policies.of(log.id);
       if (policy === undefined || this.logs.get(log.id) !== log) continue;
       try {
-        await trimPartition(log, policy.retention, () => this.ackedBelow(log), nowMs);
+        await trimPartition(log, policy, () => this.ackedBelow(log), nowMs);
       } catch (error) {
         const cause = toBrokerError(error).message;
         this.log.warn('retention of a partition failed', { partition: log.id, cause });

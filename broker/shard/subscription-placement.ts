@@ -2,6 +2,7 @@
 import type { StartPosition } from '../catalog/subscription.ts';
 import type { PartitionId, SubscriptionId } from '../core/ids.ts';
 import type { PartitionLog } from '../log/partition-log.ts';
+import type { DeliveryRate } from '../subscription/delivery-rate.ts';
 import type { Dispatcher, DispatcherContext } from '../subscription/dispatcher.ts';
 import { QueueDispatcher } from '../subscription/queue-dispatcher.ts';
 import { QueueRecovery } from '../subscription/queue-recovery.ts';
@@ -39,6 +40,7 @@ export function createDispatcher(
   place: PartitionPlace,
   recovered: RecoveredSubscription | undefined,
   start: number,
+  rate: DeliveryRate,
 ): Dispatcher {
   const partitionLog = shard.partition(place.id);
   const { clock, random, log } = shard;
@@ -53,6 +55,7 @@ export function createDispatcher(
     },
     names: placement.names,
     deadLetters: { publish: (letter) => shard.deadLetters.publish(letter) },
+    rate,
     clock,
     random,
     log,

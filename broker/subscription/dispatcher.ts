@@ -5,6 +5,7 @@ import type { PartitionId, SubscriptionId } from '../core/ids.ts';
 import type { Random } from '../core/random.ts';
 import type { PartitionLog } from '../log/partition-log.ts';
 import type { DeadLetterTarget } from './dead-letter-sender.ts';
+import type { DeliveryRate } from './delivery-rate.ts';
 import type { SubscriptionEntry } from './entries.ts';
 import type { Consumer, PartitionStatus, Settlement, SettlementFailure } from './consumer.ts';
 
@@ -26,6 +27,8 @@ export interface DispatcherContext {
   /** For people. */
   readonly names: { readonly topic: string; readonly subscription: string };
   readonly deadLetters: DeadLetterTarget;
+  /** What the partitions of a subscription share. Only queues look at it. */
+  readonly rate: DeliveryRate;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;

@@ -75,12 +75,18 @@ export class QueueDispatcher implements Dispatcher {
     const { clock, partitionLog } = this.context;
     this.skipExpired();
     const nowMs = clock.monotonicMs();
+    const { rate } = this.context;
     let handedBytes = 0;
     for (;;) {
       const consumer = this.nextConsumer();
       if (consumer === undefined) break;
       const end = partitionLog.endOffset;
-      const next = this.state.next(nowMs, end, consumer.creditRecords());
+      const allowed = rate.available(nowMs);
+      if (allowed < 1) {
+        this.armAt(rate.nextAtMs(nowMs), nowMs);
+        break;
+      }
+      const next = this.state.next(nowMs, end, Math.min(consumer.creditRecords(), allowed));
       if (next.kind === 'keys') {
         if (this.offerKeys(next.from)) continue;
         break;
@@ -101,6 +107,7 @@ export class QueueDispatcher implements Dispatcher {
         batch: run.batch,
         recordCount: run.lastOffset - run.firstOffset + 1,
       });
+      rate.take(run.lastOffset - run.firstOffset + 1);
       handedBytes += run.batch.length;
       if (handedBytes >= dispatchBytesPerTurn) {
         this.yieldTurn();
@@ -160,6 +167,7 @@ export class QueueDispatcher implements Dispatcher {
   setPolicy(policy: QueuePolicy): void {
     this.state.setPolicy(policy);
     this.deadLetterTopic = policy.deadLetterTopic ?? '';
+    this.context.rate.change(policy.recordsPerSecondMax ?? 0, this.context.clock.monotonicMs());
     this.sender.retry();
     this.pump();
   }
@@ -328,7 +336,10 @@ export class QueueDispatcher implements Dispatcher {
   }
 
   private arm(nowMs: number): void {
-    const wakeMs = this.state.nextWakeMs(nowMs);
+    this.armAt(this.state.nextWakeMs(nowMs), nowMs);
+  }
+
+  private armAt(wakeMs: number, nowMs: number): void {
     if (wakeMs >= this.timerAtMs) return;
     this.timer?.cancel();
     this.timerAtMs = wakeMs;
@@ -420,6 +431,7 @@ export class QueueDispatcher implements Dispatcher {
     else if (!this.consumers.some((consumer) => consumer.creditRecords() > 0)) {
       reasons.push('no_credit');
     }
+    if (this.context.rate.available(nowMs) < 1) reasons.push('throttled');
     const next = this.state.next(nowMs, this.context.partitionLog.endOffset);
     if (next.kind === 'blocked') {
       reasons.push(next.reason);

@@ -13,6 +13,8 @@ export interface QueuePolicy extends BackoffPolicy {
   readonly attemptsMax?: number;
   /** Where dead records go; empty: nowhere, so that none is. Default empty. */
   readonly deadLetterTopic?: string;
+  /** Handed to consumers per second. 0: no limit. Default 0. */
+  readonly recordsPerSecondMax?: number;
 }
 
 export interface QueueStart {

@@ -7,6 +7,7 @@ import type { BrokerError } from '../core/errors.ts';
 import type { PartitionId, SubscriptionId } from '../core/ids.ts';
 import { planAssignment } from './assignment-plan.ts';
 import type { Consumer, PartitionStatus, Settlement, SettlementFailure } from './consumer.ts';
+import { DeliveryRate } from './delivery-rate.ts';
 import type { Dispatcher } from './dispatcher.ts';
 import { QueueDispatcher } from './queue-dispatcher.ts';
 import type { QueuePolicy } from './queue-types.ts';
@@ -17,6 +18,7 @@ export type SubscriptionKind = 'stream' | 'queue' | 'keyed_queue';
 export class Subscription {
   readonly id: SubscriptionId;
   readonly kind: SubscriptionKind;
+  readonly rate = new DeliveryRate();
   private readonly dispatchers = new Map<PartitionId, Dispatcher>();
   private consumers: readonly Consumer[] = [];
   /** Where the next round over the partitions begins, so that none is always served last. */

@@ -15,7 +15,12 @@ const KiB = 1024;
 const partition = partitionId(1);
 const bystander = partitionId(99);
 const forever = { ageMs: 0, bytes: 0, forever: true, unackedAgeMs: 0 };
-const policy = { tenant: tenantId(1), retention: forever, hot: { ageMs: 0, bytes: 0 } };
+const policy = {
+  tenant: tenantId(1),
+  retention: forever,
+  hot: { ageMs: 0, bytes: 0 },
+  backlog: { bytes: 0, policy: 'refuse_publish' as const },
+};
 
 async function openShard(tier: Partial<ShardTierOptions>): Promise<Shard> {
   const random = seededRandom(1);

@@ -23,6 +23,7 @@ import { SimulatedPublisher } from './publisher.ts';
 
 const partition = partitionId(1);
 const subscription = subscriptionId(1);
+const backlog = { bytes: 0, policy: 'refuse_publish' } as const;
 const policy = { ackDeadlineMs: 1_000, backoffMinMs: 10, backoffMaxMs: 100 };
 /** Small, so that runs roll, seal, checkpoint and unlink. */
 const generationBytes = 2_000;
@@ -32,11 +33,13 @@ const hot = { ageMs: 0, bytes: 0 };
 const keepNothing: PartitionPolicy = {
   tenant,
   hot,
+  backlog,
   retention: { ageMs: 0, bytes: 0, forever: false, unackedAgeMs: 0 },
 };
 const keepEverything: PartitionPolicy = {
   tenant,
   hot,
+  backlog,
   retention: { ageMs: 0, bytes: 0, forever: true, unackedAgeMs: 0 },
 };
 const livesMax = 4;

@@ -78,6 +78,7 @@ export class TieredShard {
       tenant: tenantId(1 + Math.floor(partition / 10)),
       retention: this.retention.get(partition) ?? keptForever,
       hot: { ageMs: 0, bytes: 0 },
+      backlog: { bytes: 0, policy: 'refuse_publish' },
     }),
   };
 
