@@ -6,6 +6,7 @@ import type {
   SubscriptionSpecPatch,
 } from '../../client/src/index.ts';
 import { UsageError } from '../exit.ts';
+import { saidToExist } from '../said-to-exist.ts';
 import { printJson, printLine, table } from '../output.ts';
 import {
   parseCount,
@@ -57,8 +58,17 @@ function create(): Command {
     .option('--start <position>', 'earliest, latest, an offset or a time', parseFrom)
     .option('--if-not-exists', 'do nothing when the subscription is there already')
     .action(async (topic: string, name: string, options: CreateOptions) => {
-      const revision = options.ifNotExists === true ? '' : '0';
-      await apply(topic, name, options, revision);
+      await withClient(options, async (client) => {
+        const { kind: _, ...settings } = specOf(options);
+        const plan = async () => {
+          // The kind has a default: who did not say one asks for no other one.
+          await client.subscriptions.get(topic, name);
+          return client.subscriptions.apply(topic, name, settings, { dryRun: true });
+        };
+        const what = `subscription ${name} on ${topic}`;
+        if (options.ifNotExists === true && (await saidToExist(what, options, plan))) return;
+        await applyWith(client, topic, name, options, '0');
+      });
     });
 }
 
@@ -75,15 +85,6 @@ function alter(): Command {
         await applyWith(client, topic, name, options, revision);
       });
     });
-}
-
-async function apply(
-  topic: string,
-  name: string,
-  options: ClientOptions & SpecOptions,
-  revision: string,
-): Promise<void> {
-  await withClient(options, (client) => applyWith(client, topic, name, options, revision));
 }
 
 async function applyWith(
@@ -259,6 +260,7 @@ async function printSubscription(subscription: Subscription): Promise<void> {
     'READY',
     'IN FLIGHT',
     'WAITING',
+    'DEAD',
     'WHY IDLE',
   ];
   const rows = subscription.partitions.map((p) => [
@@ -269,9 +271,13 @@ async function printSubscription(subscription: Subscription): Promise<void> {
     p.ready,
     p.inFlight,
     p.waiting,
+    p.dead,
     p.blockReasons.length > 0 ? p.blockReasons.join(', ') : '-',
   ]);
   await printLine(table(head, rows));
+  for (const { partition, blockDetail } of subscription.partitions) {
+    if (blockDetail !== '') await printLine(`partition ${partition}: ${blockDetail}`);
+  }
   if (subscription.consumers.length === 0) return;
   await printLine('');
   const consumers = subscription.consumers.map((consumer) => [

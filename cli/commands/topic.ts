@@ -18,6 +18,7 @@ import {
   withClientOptions,
   type ClientOptions,
 } from '../options.ts';
+import { saidToExist } from '../said-to-exist.ts';
 import { onlyOnDiskCount, topicText } from '../topic-text.ts';
 
 interface SpecOptions {
@@ -51,8 +52,12 @@ function create(): Command {
     .option('--if-not-exists', 'do nothing when the topic is there already')
     .option('--dry-run', 'say what would be done')
     .action(async (name: string, options: ApplyOptions & { ifNotExists?: boolean }) => {
-      const revision = options.ifNotExists === true ? '' : '0';
-      await apply(name, options, revision);
+      await withClient(options, async (client) => {
+        const plan = () => client.topics.apply(name, specOf(options), { dryRun: true });
+        if (options.ifNotExists === true && (await saidToExist(`topic ${name}`, options, plan)))
+          return;
+        await applyWith(client, name, options, '0');
+      });
     });
 }
 
@@ -70,10 +75,6 @@ function alter(): Command {
 }
 
 type ApplyOptions = ClientOptions & SpecOptions & { readonly dryRun?: boolean };
-
-async function apply(name: string, options: ApplyOptions, revision: string): Promise<void> {
-  await withClient(options, (client) => applyWith(client, name, options, revision));
-}
 
 async function applyWith(
   client: Parameters<Parameters<typeof withClient>[1]>[0],

@@ -99,6 +99,26 @@ describe('millrace', () => {
     expect(stdout).toBe('2\n3\n');
   });
 
+  it('creates if not there, changes nothing that is, and says how that differs', async () => {
+    await millrace(['topic', 'create', 'once', '--partitions', '2']);
+    const topic = ['topic', 'create', 'once', '--if-not-exists'];
+    const said = await millrace([...topic, '--partitions', '5']);
+    expect(said.stdout).toMatch(/topic once is there already.*\ndiffers.*partitions/);
+    expect((await millrace(['topic', 'describe', 'once', '-o', 'json'])).stdout).toContain(
+      '"partitions":2,',
+    );
+    const subscription = ['subscription', 'create', 'once', 's', '--if-not-exists'];
+    expect((await millrace([...subscription, '--attempts-max', '3'])).code).toBe(0);
+    const other = await millrace([...subscription, '--attempts-max', '5', '-o', 'json']);
+    const { created, differs } = JSON.parse(other.stdout) as {
+      created: boolean;
+      differs: readonly string[];
+    };
+    expect(created).toBe(false);
+    expect(differs.join()).toMatch(/attempts/i);
+    expect((await millrace([...subscription, '-o', 'json'])).stdout).toContain('"differs":[]');
+  });
+
   it('tells mistakes apart by exit code, with the reason on stderr', async () => {
     const cases: readonly (readonly [readonly string[], number, string])[] = [
       [['read', 'missing'], 3, 'TOPIC_NOT_FOUND'],
