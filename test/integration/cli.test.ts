@@ -108,14 +108,14 @@ describe('millrace', () => {
       '"partitions":2,',
     );
     const subscription = ['subscription', 'create', 'once', 's', '--if-not-exists'];
-    expect((await millrace([...subscription, '--attempts-max', '3'])).code).toBe(0);
-    const other = await millrace([...subscription, '--attempts-max', '5', '-o', 'json']);
+    expect((await millrace([...subscription, '--ack-deadline-ms', '30000'])).code).toBe(0);
+    const other = await millrace([...subscription, '--ack-deadline-ms', '60000', '-o', 'json']);
     const { created, differs } = JSON.parse(other.stdout) as {
       created: boolean;
       differs: readonly string[];
     };
     expect(created).toBe(false);
-    expect(differs.join()).toMatch(/attempts/i);
+    expect(differs.join()).toMatch(/deadline/i);
     expect((await millrace([...subscription, '-o', 'json'])).stdout).toContain('"differs":[]');
   });
 
