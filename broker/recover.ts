@@ -28,7 +28,13 @@ import { Journal } from './journal/journal.ts';
 import { ControlEntry } from './journal/control-entry.ts';
 import { lmdbStorage } from './journal/storage-lmdb.ts';
 import { limits } from './core/limits.ts';
-import { encodePartitionCheckpoint, type PartitionCheckpoint } from './log/entries.ts';
+import {
+  decodeMarksEntry,
+  encodeMarks,
+  encodePartitionCheckpoint,
+  type PartitionCheckpoint,
+} from './log/entries.ts';
+import { encodedMarks } from './log/mark-chunk.ts';
 import { openStore } from './objects/open-store.ts';
 import type { Environment } from './objects/s3-credentials.ts';
 import { parseStoreUrl } from './objects/store-location.ts';
@@ -152,6 +158,13 @@ function recoveredEntries(shard: BucketShard, bucket: Bucket): CheckpointEntry[]
     const payload = encodePartitionCheckpoint(recovered);
     entries.push({ type: entryTypes.partitionCheckpoint, payload });
   }
+  for (const { type, payload } of shard.entries) {
+    if (type !== entryTypes.marks) continue;
+    const { partition, marks } = decodeMarksEntry(payload);
+    const end = ends.get(partition) ?? 0;
+    const kept = marks.filter(({ first, count }) => first + count <= end);
+    entries.push({ type, payload: encodeMarks(partition, encodedMarks(kept)) });
+  }
   for (const subscription of subscriptionsOf(shard)) {
     const end = ends.get(subscription.partitionId);
     if (end === undefined) continue;
@@ -164,7 +177,9 @@ function recoveredEntries(shard: BucketShard, bucket: Bucket): CheckpointEntry[]
 function recoveredPartition(partition: PartitionCheckpoint): PartitionCheckpoint {
   const { startOffset, manifest } = partition;
   // Sequences may name records that are gone: a publisher's repeat of one must be stored again, not confirmed.
-  return { ...partition, nextOffset: Math.max(startOffset, manifest.endOffset), publishers: [] };
+  const nextOffset = Math.max(startOffset, manifest.endOffset);
+  const cancelled = partition.cancelled.filter(({ last }) => last < nextOffset);
+  return { ...partition, nextOffset, cancelled, publishers: [] };
 }
 
 function clipSubscription(entry: SubscriptionCheckpoint, end: number): SubscriptionCheckpoint {

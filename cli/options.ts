@@ -101,6 +101,13 @@ export function parseFrom(text: string): From {
   return { timeMs };
 }
 
+/** ISO 8601, as ms since 1970. */
+export function parseTime(text: string): number {
+  const timeMs = Date.parse(text);
+  if (!Number.isNaN(timeMs)) return timeMs;
+  throw new InvalidArgumentError('It must be a time such as 2026-11-23T10:00:00Z.');
+}
+
 /** `name=value`, gathered over several uses. */
 export function parseHeader(
   text: string,

@@ -21,6 +21,9 @@ export function topicText(topic: Topic): string {
     `hot            ${hotText(spec.tiering)}`,
     `largest batch  ${sizeText(spec.batchBytesMax)}`,
     `backlog        ${backlogText(spec.backlogQuota)}`,
+    ...(spec.timeToLiveMs === 0
+      ? []
+      : [`time to live   ${durationText(spec.timeToLiveMs)} (queues)`]),
     `stored         ${storedText(topic)}`,
     `subscriptions  ${topic.subscriptionCount}`,
     '',

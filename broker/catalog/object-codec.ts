@@ -39,11 +39,12 @@ export function encodeTopic(topic: Topic): Buffer {
   writer.uint(13, tiering.hotBytes);
   writer.uint(14, backlogQuota.bytes);
   writer.uint(15, backlogPolicyCodes[backlogQuota.policy]);
+  writer.uint(16, topic.spec.timeToLiveMs);
   return writer.finish();
 }
 
 export function decodeTopic(bytes: Uint8Array): Topic {
-  const head = { id: 0, name: '', batchBytesMax: 0, revision: 0, createdAtMs: 0 };
+  const head = { id: 0, name: '', batchBytesMax: 0, revision: 0, createdAtMs: 0, timeToLiveMs: 0 };
   const backlog = { bytes: 0, policy: 0 };
   const retention = { ageMs: 0, bytes: 0, forever: false, unackedAgeMs: 0 };
   const tiering = { hotAgeMs: 0, hotBytes: 0 };
@@ -65,6 +66,7 @@ export function decodeTopic(bytes: Uint8Array): Topic {
     [numberField(13)]: (reader) => (tiering.hotBytes = reader.varint()),
     [numberField(14)]: (reader) => (backlog.bytes = reader.varint()),
     [numberField(15)]: (reader) => (backlog.policy = reader.varint()),
+    [numberField(16)]: (reader) => (head.timeToLiveMs = reader.varint()),
   });
   if (partitions.length === 0) throw new WireError('topic has no partitions');
   if (shards.length !== partitions.length) {
@@ -84,6 +86,7 @@ export function decodeTopic(bytes: Uint8Array): Topic {
         policy: nameOf(backlogPolicyCodes, backlog.policy, 'backlog policy'),
       },
       batchBytesMax: head.batchBytesMax,
+      timeToLiveMs: head.timeToLiveMs,
     },
     revision: head.revision,
     createdAtMs: head.createdAtMs,
@@ -113,6 +116,7 @@ export function encodeSubscription(subscription: Subscription): Buffer {
   if (spec.deadLetterTopic !== '') writer.string(15, spec.deadLetterTopic);
   writer.uint(16, spec.recordsPerSecondMax);
   writer.uint(17, spec.expiresAfterMs);
+  writer.bool(18, spec.deadLetterExpired);
   return writer.finish();
 }
 
@@ -140,6 +144,7 @@ export function decodeSubscription(bytes: Uint8Array): Subscription {
     [bytesField(15)]: (reader) => (spec.deadLetterTopic = parseTopicName(readText(reader)).full),
     [numberField(16)]: (reader) => (spec.recordsPerSecondMax = reader.varint()),
     [numberField(17)]: (reader) => (spec.expiresAfterMs = reader.varint()),
+    [numberField(18)]: (reader) => (spec.deadLetterExpired = readFlag(reader)),
   });
   return {
     id: subscriptionId(readId(head.id, 'subscription id')),

@@ -38,6 +38,8 @@ export interface SubscriptionSpec {
   readonly attemptsMax: number;
   /** Full name of a topic that need not exist; empty: none. */
   readonly deadLetterTopic: string;
+  /** Records whose time to live is over are dead letters, not dropped. */
+  readonly deadLetterExpired: boolean;
   /** Handed to consumers per second and broker. 0: no limit. */
   readonly recordsPerSecondMax: number;
   /** Deleted after so long without a consumer. 0: never. */
@@ -58,6 +60,7 @@ export interface SubscriptionSpecPatch {
   readonly attemptsMax?: number | undefined;
   /** Full or short name; empty takes it away, and with it what needs it. */
   readonly deadLetterTopic?: string | undefined;
+  readonly deadLetterExpired?: boolean | undefined;
   readonly recordsPerSecondMax?: number | undefined;
   readonly expiresAfterMs?: number | undefined;
 }
@@ -81,6 +84,7 @@ const streamDefaults: SubscriptionSpec = {
   paused: false,
   attemptsMax: 0,
   deadLetterTopic: '',
+  deadLetterExpired: false,
   recordsPerSecondMax: 0,
   expiresAfterMs: 0,
 };
@@ -137,18 +141,20 @@ export function patchSubscriptionSpec(
 function patchDeadLetters(
   spec: SubscriptionSpec,
   patch: SubscriptionSpecPatch,
-): Pick<SubscriptionSpec, 'deadLetterTopic' | 'attemptsMax'> {
+): Pick<SubscriptionSpec, 'deadLetterTopic' | 'attemptsMax' | 'deadLetterExpired'> {
   const named = patch.deadLetterTopic ?? spec.deadLetterTopic;
   if (named === '') {
     return {
       deadLetterTopic: '',
       attemptsMax: patch.attemptsMax ?? 0,
+      deadLetterExpired: patch.deadLetterExpired ?? false,
     };
   }
   const isNew = spec.deadLetterTopic === '';
   return {
     deadLetterTopic: parseTopicName(named).full,
     attemptsMax: patch.attemptsMax ?? (isNew ? limits.attemptsMaxDefault : spec.attemptsMax),
+    deadLetterExpired: patch.deadLetterExpired ?? spec.deadLetterExpired,
   };
 }
 
@@ -220,6 +226,7 @@ function subscriptionSpecFields(spec: SubscriptionSpec): SpecFields {
     backoff_max_ms: spec.backoffMaxMs,
     attempts_max: spec.attemptsMax,
     dead_letter_topic: spec.deadLetterTopic === '' ? noTopic : spec.deadLetterTopic,
+    dead_letter_expired: spec.deadLetterExpired,
     records_per_second_max: spec.recordsPerSecondMax,
     expires_after_ms: spec.expiresAfterMs,
     paused: spec.paused,
@@ -252,6 +259,7 @@ function checkQueueSpec(spec: SubscriptionSpec): void {
   if (spec.deadLetterTopic !== '') return;
   const needsTopic = 'needs a dead_letter_topic; set it too';
   if (spec.attemptsMax > 0) throw specInvalid('attempts_max', String(spec.attemptsMax), needsTopic);
+  if (spec.deadLetterExpired) throw specInvalid('dead_letter_expired', 'true', needsTopic);
 }
 
 /** What is unset is let through, so that a spec that was read back can be applied again. */

@@ -51,6 +51,8 @@ export interface TopicSpec {
   readonly backlogQuota: BacklogQuota;
   /** Largest batch. */
   readonly batchBytesMax: number;
+  /** Queues do not deliver records that have been due for so long. 0: they always do. */
+  readonly timeToLiveMs: number;
 }
 
 /** What a caller wants changed; undefined leaves it as it is, or at its default in a new topic. */
@@ -63,6 +65,7 @@ export interface TopicSpecPatch {
   /** Replaced as a whole. */
   readonly backlogQuota?: BacklogQuota | undefined;
   readonly batchBytesMax?: number | undefined;
+  readonly timeToLiveMs?: number | undefined;
 }
 
 export interface Topic {
@@ -90,6 +93,7 @@ export const topicSpecDefault: TopicSpec = {
   tiering: { hotAgeMs: 0, hotBytes: 0 },
   backlogQuota: { bytes: 0, policy: 'refuse_publish' },
   batchBytesMax: limits.batchBytesDefault,
+  timeToLiveMs: 0,
 };
 
 /** The spec with the patch in it. Throws SPEC_INVALID. */
@@ -100,6 +104,7 @@ export function patchTopicSpec(spec: TopicSpec, patch: TopicSpecPatch): TopicSpe
     tiering: { ...(patch.tiering ?? spec.tiering) },
     backlogQuota: { ...(patch.backlogQuota ?? spec.backlogQuota) },
     batchBytesMax: patch.batchBytesMax ?? spec.batchBytesMax,
+    timeToLiveMs: patch.timeToLiveMs ?? spec.timeToLiveMs,
   };
   checkBetween('partitions', patched.partitions, 1, limits.partitionsPerTopicMax);
   checkBetween(
@@ -109,6 +114,7 @@ export function patchTopicSpec(spec: TopicSpec, patch: TopicSpecPatch): TopicSpe
     limits.batchBytesMax,
   );
   checkRetention(patched.retention);
+  checkBetween('time_to_live_ms', patched.timeToLiveMs, 0, limits.farFutureMs);
   checkBetween('tiering.hot_age_ms', patched.tiering.hotAgeMs, 0, Number.MAX_SAFE_INTEGER);
   checkBetween('tiering.hot_bytes', patched.tiering.hotBytes, 0, Number.MAX_SAFE_INTEGER);
   checkBetween('backlog_quota.bytes', patched.backlogQuota.bytes, 0, Number.MAX_SAFE_INTEGER);
@@ -148,6 +154,7 @@ function topicSpecFields(spec: TopicSpec): SpecFields {
     'backlog_quota.bytes': spec.backlogQuota.bytes,
     'backlog_quota.policy': spec.backlogQuota.policy,
     batch_bytes_max: spec.batchBytesMax,
+    time_to_live_ms: spec.timeToLiveMs,
   };
 }
 

@@ -26,6 +26,7 @@ import type { Clock } from '../core/clock.ts';
 import { eachInTurn } from '../core/each-in-turn.ts';
 import { BrokerError } from '../core/errors.ts';
 import type { WhenDurable } from '../log/append-entry.ts';
+import { plainTerms } from '../log/delivery-terms.ts';
 import type { AppendRequest, PartitionLog } from '../log/partition-log.ts';
 import { catalogShard } from '../shard/catalog-store.ts';
 import type { BrokerParts, SeekTargets } from './broker-parts.ts';
@@ -186,7 +187,10 @@ export class Broker {
     const bytes = request.body.length;
     this.parts.disk.admit(bytes);
     this.directory.admit(log);
-    log.append(request, this.nowMs(), (baseOffset, recordCount, duplicate) => {
+    const terms = request.terms ?? plainTerms;
+    const timeToLiveMs = this.directory.timeToLiveOf(log, terms);
+    const whole = timeToLiveMs === 0 ? request : { ...request, terms: { ...terms, timeToLiveMs } };
+    log.append(whole, this.nowMs(), (baseOffset, recordCount, duplicate) => {
       if (!duplicate) {
         this.traffic.batches++;
         this.traffic.records += recordCount;
@@ -443,7 +447,8 @@ export class Broker {
     return this.parts.catalog.state;
   }
 
-  private nowMs(): number {
+  /** Wall clock. */
+  nowMs(): number {
     return this.parts.clock.wallMs();
   }
 

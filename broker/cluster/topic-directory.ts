@@ -13,6 +13,7 @@ import { defined } from '../core/assert.ts';
 import { BrokerError } from '../core/errors.ts';
 import type { PartitionId, TopicId } from '../core/ids.ts';
 import type { CatalogStore } from '../shard/catalog-store.ts';
+import type { DeliveryTerms } from '../log/delivery-terms.ts';
 import type { PartitionLog } from '../log/partition-log.ts';
 import type { PartitionPolicy, ShardPolicies } from '../shard/policies.ts';
 import type { Shard } from '../shard/shard.ts';
@@ -70,10 +71,10 @@ export class TopicDirectory {
   /** Opens a new topic, or takes over what changed in one. */
   put(topic: Topic): OpenTopic {
     const logs = topic.partitions.map((id, i) => this.shardOf(topic, i).partition(id));
-    const { retention, tiering } = topic.spec;
+    const { retention, tiering, timeToLiveMs } = topic.spec;
     const hot = { ageMs: tiering.hotAgeMs, bytes: tiering.hotBytes };
     const tenant = tenantIdOf(topic.name.tenant);
-    const policy = { tenant, retention, hot, backlog: topic.spec.backlogQuota };
+    const policy = { tenant, retention, hot, backlog: topic.spec.backlogQuota, timeToLiveMs };
     for (const id of topic.partitions) this.policyOf.set(id, policy);
     let open = this.byId.get(topic.id);
     if (open === undefined) {
@@ -104,6 +105,13 @@ export class TopicDirectory {
     const acked = Math.min(...[...this.shards.values()].map((shard) => shard.ackedBelow(log)));
     const bytes = log.storedBytesFrom(acked);
     if (bytes >= backlog.bytes) throw backlogFull(bytes, backlog.bytes);
+  }
+
+  /** How long queues deliver a batch with the terms: as it says or as its topic says, whichever is shorter. 0: always. */
+  timeToLiveOf(log: PartitionLog, { timeToLiveMs }: DeliveryTerms): number {
+    const ofTopic = this.policyOf.get(log.id)?.timeToLiveMs ?? 0;
+    if (ofTopic === 0 || timeToLiveMs === 0) return Math.max(ofTopic, timeToLiveMs);
+    return Math.min(ofTopic, timeToLiveMs);
   }
 
   /** Subscriptions that are deleted when nobody consumes them. */

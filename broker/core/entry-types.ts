@@ -14,6 +14,10 @@ export const entryTypes = {
   segmentsAdded: 21,
   /** Rows of a manifest moved into a page in the object store. */
   manifestPaged: 22,
+  /** Some batches that are held back or have a priority; a part of a checkpoint. */
+  marks: 23,
+  /** Records were taken back before they were due. */
+  cancelled: 24,
 
   // --- subscription: one subscription in one partition ---------------------------------------------------
   acked: 32,

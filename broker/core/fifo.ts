@@ -15,6 +15,10 @@ export class Fifo {
     this.items.push(item);
   }
 
+  peek(): number | undefined {
+    return this.items[this.head];
+  }
+
   shift(): number | undefined {
     const item = this.items[this.head];
     if (item === undefined) return undefined;

@@ -11,10 +11,12 @@ import {
   type PublisherId,
   type TenantId,
 } from '../core/ids.ts';
+import type { OffsetRun } from '../core/run-index.ts';
 import type { ManifestPagePointer } from '../tier/manifest.ts';
 import { SegmentRows, type SegmentRow } from '../tier/segment-rows.ts';
 import { WireError, WireReader } from '../../proto/wire/reader.ts';
 import { WireWriter } from '../../proto/wire/writer.ts';
+import { decodeMarks, type BatchMark } from './mark-chunk.ts';
 import type { Publisher } from './publishers-state.ts';
 
 export interface PublisherOpened {
@@ -42,6 +44,17 @@ export interface ManifestPaged {
   readonly page: ManifestPagePointer;
 }
 
+/** Records that no queue will deliver; or batches as a part of a checkpoint, encoded by MarkChunk. */
+export interface Cancelled {
+  readonly partition: PartitionId;
+  readonly runs: readonly OffsetRun[];
+}
+
+export interface Marks {
+  readonly partition: PartitionId;
+  readonly marks: readonly BatchMark[];
+}
+
 export interface ManifestCheckpoint {
   readonly tenant: TenantId;
   readonly endOffset: Offset;
@@ -56,6 +69,7 @@ export interface PartitionCheckpoint {
   readonly lastAppendTimeMs: number;
   readonly publishers: readonly Publisher[];
   readonly manifest: ManifestCheckpoint;
+  readonly cancelled: readonly OffsetRun[];
 }
 
 export function encodePublisherOpened(entry: PublisherOpened): Buffer {
@@ -163,6 +177,45 @@ export function decodeManifestPaged(bytes: Uint8Array): ManifestPaged {
   return { partition: partitionId(partition), page };
 }
 
+export function encodeCancelled({ partition, runs }: Cancelled): Buffer {
+  const writer = new WireWriter(16 + runs.length * 8);
+  writer.uint(1, partition);
+  writer.bytes(2, encodeRuns(runs));
+  return writer.finish();
+}
+
+export function decodeCancelled(bytes: Uint8Array): Cancelled {
+  let partition = 0;
+  let runs: OffsetRun[] = [];
+  readFields(bytes, 'cancelled', (field, reader) => {
+    if (field === 1) partition = reader.varint();
+    else if (field === 2) runs = decodeRuns(reader.view());
+    else return false;
+    return true;
+  });
+  return { partition: partitionId(partition), runs };
+}
+
+/** `marks` as MarkChunk encodes them. */
+export function encodeMarks(partition: PartitionId, marks: Uint8Array): Buffer {
+  const writer = new WireWriter(16 + marks.length);
+  writer.uint(1, partition);
+  writer.bytes(2, marks);
+  return writer.finish();
+}
+
+export function decodeMarksEntry(bytes: Uint8Array): Marks {
+  let partition = 0;
+  let marks: BatchMark[] = [];
+  readFields(bytes, 'marks', (field, reader) => {
+    if (field === 1) partition = reader.varint();
+    else if (field === 2) marks = decodeMarks(reader.view());
+    else return false;
+    return true;
+  });
+  return { partition: partitionId(partition), marks };
+}
+
 export function encodePartitionCheckpoint(entry: PartitionCheckpoint): Buffer {
   const writer = new WireWriter(64 + entry.publishers.length * 96);
   writer.uint(1, entry.partition);
@@ -175,6 +228,7 @@ export function encodePartitionCheckpoint(entry: PartitionCheckpoint): Buffer {
   writer.uint(7, manifest.endOffset);
   for (const page of manifest.pages) writer.bytes(8, encodePagePointer(page));
   if (manifest.rows.count > 0) writer.bytes(9, manifest.rows.encoded());
+  if (entry.cancelled.length > 0) writer.bytes(10, encodeRuns(entry.cancelled));
   return writer.finish();
 }
 
@@ -183,6 +237,7 @@ export function decodePartitionCheckpoint(bytes: Uint8Array): PartitionCheckpoin
   const publishers: Publisher[] = [];
   const manifest = { tenant: 0, endOffset: 0, rows: new SegmentRows() };
   const pages: ManifestPagePointer[] = [];
+  let cancelled: OffsetRun[] = [];
   readFields(bytes, 'partition checkpoint', (field, reader) => {
     if (field === 1) fields.partition = reader.varint();
     else if (field === 2) fields.startOffset = reader.varint();
@@ -193,6 +248,7 @@ export function decodePartitionCheckpoint(bytes: Uint8Array): PartitionCheckpoin
     else if (field === 7) manifest.endOffset = reader.varint();
     else if (field === 8) pages.push(decodePagePointer(reader.view()));
     else if (field === 9) manifest.rows = new SegmentRows(Buffer.from(reader.view()));
+    else if (field === 10) cancelled = decodeRuns(reader.view());
     else return false;
     return true;
   });
@@ -201,7 +257,31 @@ export function decodePartitionCheckpoint(bytes: Uint8Array): PartitionCheckpoin
     partition: partitionId(fields.partition),
     publishers,
     manifest: { ...manifest, tenant: tenantId(manifest.tenant), pages },
+    cancelled,
   };
+}
+
+function encodeRuns(runs: readonly OffsetRun[]): Buffer {
+  const writer = new WireWriter(runs.length * 6 + 8);
+  let before = 0;
+  for (const { first, last } of runs) {
+    writer.varint(first - before);
+    writer.varint(last - first);
+    before = last;
+  }
+  return writer.finish();
+}
+
+function decodeRuns(bytes: Uint8Array): OffsetRun[] {
+  const reader = new WireReader(bytes);
+  const runs: OffsetRun[] = [];
+  let before = 0;
+  while (!reader.done) {
+    const first = before + reader.varint();
+    before = first + reader.varint();
+    runs.push({ first, last: before });
+  }
+  return runs;
 }
 
 function encodePagePointer(page: ManifestPagePointer): Buffer {

@@ -11,18 +11,24 @@ import { entryTypes } from '../core/entry-types.ts';
 import { BrokerError } from '../core/errors.ts';
 import { publisherId, type Offset, type PartitionId, type TenantId } from '../core/ids.ts';
 import { limits } from '../core/limits.ts';
+import type { OffsetRun } from '../core/run-index.ts';
 import type { Journal } from '../journal/journal.ts';
 import type { ColdReader } from '../tier/cold-reader.ts';
 import { Manifest, type ManifestPagePointer } from '../tier/manifest.ts';
 import type { SegmentRow } from '../tier/segment-rows.ts';
 import { AppendEntry, type WhenDurable } from './append-entry.ts';
+import { BatchMarks, type DueRun, type MarkBudget } from './batch-marks.ts';
+import { plainTerms, type DeliveryTerms } from './delivery-terms.ts';
 import {
+  encodeCancelled,
   encodePartitionCheckpoint,
   encodePublisherOpened,
   encodeTrimmed,
+  type Cancelled,
   type PartitionCheckpoint,
   type PublisherOpened,
 } from './entries.ts';
+import type { BatchMark } from './mark-chunk.ts';
 import { PartitionReader } from './partition-reader.ts';
 import { PublishersState, type Publisher } from './publishers-state.ts';
 import type { StoredBatch } from './stored-batch.ts';
@@ -37,6 +43,16 @@ export interface AppendRequest {
   readonly recordCount: number;
   readonly compressed: boolean;
   readonly keyed: boolean;
+  /** Default: delivered at once, to everybody. */
+  readonly terms?: DeliveryTerms;
+}
+
+/** Learns what becomes of records that were held back. */
+export interface MarkListener {
+  /** Their time has come. */
+  released(runs: readonly DueRun[]): void;
+  /** They were taken back: nobody gets them. */
+  cancelled(runs: readonly OffsetRun[]): void;
 }
 
 /** What logs of one shard share. */
@@ -47,6 +63,10 @@ export interface LogContext {
   readonly epoch: number;
   /** Called for each batch that became durable; it gathers the logs to announce after a commit. */
   onGrown(log: PartitionLog): void;
+  /** Called for each batch that is held back until `dueMs`. */
+  onHeld(log: PartitionLog, dueMs: number): void;
+  /** What batches with terms may take in memory. */
+  readonly marks: MarkBudget;
 }
 
 export class PartitionLog {
@@ -54,6 +74,8 @@ export class PartitionLog {
   readonly publishers = new PublishersState();
   /** What of the partition is in the object store. */
   readonly manifest = new Manifest();
+  /** What queues hold back or prefer. */
+  readonly marks: BatchMarks;
   startOffset: Offset = 0;
   endOffset: Offset = 0;
   nextOffset: Offset = 0;
@@ -61,6 +83,7 @@ export class PartitionLog {
   private readonly context: LogContext;
   private readonly reader: PartitionReader;
   private readonly listeners = new Set<() => void>();
+  private readonly markListeners = new Set<MarkListener>();
   /** Start as appended to the journal: a checkpoint behind that entry must not say an older one. */
   private trimmedTo: Offset = 0;
   private isDropped = false;
@@ -68,6 +91,7 @@ export class PartitionLog {
   constructor(id: PartitionId, context: LogContext) {
     this.id = id;
     this.context = context;
+    this.marks = new BatchMarks(context.marks);
     this.reader = new PartitionReader(id, this.manifest, () => this.journal, context.cold);
   }
 
@@ -99,6 +123,7 @@ export class PartitionLog {
       );
     }
     const appendTimeMs = Math.max(nowMs, this.lastAppendTimeMs);
+    const terms = this.termsOf(request, nowMs);
     const baseOffset = this.nextOffset;
     const header = {
       flags: (request.compressed ? flagCompressed : 0) | (request.keyed ? flagKeyed : 0),
@@ -112,7 +137,7 @@ export class PartitionLog {
       publisherEpoch: request.publisher?.epoch ?? 0,
       sequence: request.sequence,
       appendTimeMs,
-      deliverAtMs: 0,
+      ...terms,
     };
     this.journal.append(
       new AppendEntry(header, body, (entry) => {
@@ -121,6 +146,7 @@ export class PartitionLog {
         this.context.onGrown(this);
       }),
     );
+    this.mark(baseOffset, recordCount, terms);
     this.nextOffset = baseOffset + recordCount;
     this.lastAppendTimeMs = appendTimeMs;
     if (publisher !== undefined) {
@@ -243,6 +269,7 @@ export class PartitionLog {
   /** Its topic is deleted: who still holds the log changes nothing any more. */
   drop(): void {
     this.isDropped = true;
+    this.marks.clear();
   }
 
   /** An entry of the journal has recorded the segment: the store has these records, whatever becomes of the disk. */
@@ -264,6 +291,39 @@ export class PartitionLog {
     return () => this.listeners.delete(listener);
   }
 
+  /** Tells of records that are held back no more, or were taken back. Answers how to stop that. */
+  onMarks(listener: MarkListener): () => void {
+    this.markListeners.add(listener);
+    return () => this.markListeners.delete(listener);
+  }
+
+  /** Releases what is due, at most so many batches; answers how many that were. */
+  releaseDue(nowMs: number, max: number): number {
+    const runs = this.marks.due(nowMs, max);
+    if (runs.length > 0) for (const listener of this.markListeners) listener.released(runs);
+    return runs.length;
+  }
+
+  /**
+   * Takes records back that are held back: no queue delivers them. Answers how many; durable when it resolves.
+   * Throws LIMIT_REACHED.
+   */
+  async cancelHeld(first: Offset, last: Offset): Promise<number> {
+    if (this.marks.cancelledCount >= limits.cancelledRangesMax) {
+      throw new BrokerError(
+        'LIMIT_REACHED',
+        `a partition remembers at most ${limits.cancelledRangesMax} ranges of cancelled records; ` +
+          'wait until retention removes the oldest',
+        { metadata: { limit: 'cancelledRangesMax' } },
+      );
+    }
+    const runs = this.marks.cancel(first, Math.min(last, this.endOffset - 1));
+    if (runs.length === 0) return 0;
+    for (const listener of this.markListeners) listener.cancelled(runs);
+    await this.journal.write(entryTypes.cancelled, encodeCancelled({ partition: this.id, runs }));
+    return runs.reduce((sum, run) => sum + run.last - run.first + 1, 0);
+  }
+
   announce(): void {
     for (const listener of this.listeners) listener();
   }
@@ -276,6 +336,7 @@ export class PartitionLog {
       lastAppendTimeMs: this.lastAppendTimeMs,
       publishers: [...this.publishers.all()],
       manifest: this.manifest,
+      cancelled: [...this.marks.cancelledRuns()],
     });
   }
 
@@ -291,6 +352,7 @@ export class PartitionLog {
     const { tenant, pages, rows, endOffset } = checkpoint.manifest;
     this.manifest.tenant = tenant;
     this.manifest.restore(pages, rows, endOffset);
+    for (const run of checkpoint.cancelled) this.marks.restoreCancelled(run);
     // Made while a trim was under way it has the new start beside segments from before it.
     this.manifest.trim(this.startOffset);
   }
@@ -309,12 +371,48 @@ export class PartitionLog {
     this.publishers.open(opened.name, opened.epoch, opened.atMs, opened.id);
   }
 
+  replayCancelled(runs: Cancelled['runs']): void {
+    for (const run of runs) this.marks.restoreCancelled(run);
+  }
+
+  /** What all entries say together, ascending. */
+  restoreMarks(marks: Iterable<BatchMark>): void {
+    for (const mark of marks) {
+      if (mark.first + mark.count <= this.startOffset) continue;
+      this.mark(mark.first, mark.count, mark);
+    }
+  }
+
   replayTrimmed(startOffset: Offset): void {
     this.moveStart(startOffset);
     this.trimmedTo = this.startOffset;
   }
 
   // --- Inside --------------------------------------------------------------------------------------------
+
+  /** Throws LIMIT_REACHED. */
+  private termsOf({ terms = plainTerms }: AppendRequest, nowMs: number): DeliveryTerms {
+    const deliverAtMs = terms.deliverAtMs > nowMs ? terms.deliverAtMs : 0;
+    if ((deliverAtMs > 0 || terms.priority > 0) && this.context.marks.left <= 0) {
+      throw new BrokerError(
+        'LIMIT_REACHED',
+        `a broker holds at most ${limits.markedBatchesMax} batches with a delivery time or a priority; publish without ` +
+          'one, put more records into a batch, or wait',
+        { metadata: { limit: 'markedBatchesMax' } },
+      );
+    }
+    return { ...terms, deliverAtMs };
+  }
+
+  private mark(
+    first: Offset,
+    count: number,
+    { deliverAtMs, priority }: Pick<DeliveryTerms, 'deliverAtMs' | 'priority'>,
+  ): void {
+    if (deliverAtMs === 0 && priority === 0) return;
+    this.marks.add({ first, count, deliverAtMs, priority });
+    if (deliverAtMs > 0) this.context.onHeld(this, deliverAtMs);
+  }
 
   private publisherOf(request: AppendRequest): Publisher | undefined {
     if (request.publisher === undefined) return undefined;

@@ -9,6 +9,7 @@ import { splitByPartition } from '../batch/records.ts';
 import { scanBatch } from '../batch/scan.ts';
 import type { Broker } from '../cluster/broker.ts';
 import { BrokerError } from '../core/errors.ts';
+import { deliveryTerms } from './delivery-terms.ts';
 import { errorItem, serviceError } from './status.ts';
 import type { Sessions } from './sessions.ts';
 import { PublishSession } from './publish-session.ts';
@@ -29,13 +30,8 @@ export function publishService(broker: Broker, sessions: Sessions): UntypedServi
 }
 
 async function publish(broker: Broker, request: Buffer) {
-  const {
-    topic: name,
-    partition,
-    batchStart,
-    batchEnd,
-    batchCount,
-  } = decodePublishRequest(request);
+  const fields = decodePublishRequest(request);
+  const { topic: name, partition, batchStart, batchEnd, batchCount } = fields;
   const topic = broker.topic(name);
   if (batchCount !== 1) {
     throw new BrokerError(
@@ -54,6 +50,7 @@ async function publish(broker: Broker, request: Buffer) {
     expectedOffset: undefined,
     compressed,
     keyed,
+    terms: deliveryTerms(fields, broker.nowMs()),
   };
   if (partition !== undefined || partitionCount === 1) {
     const index = partition ?? 0;

@@ -23,6 +23,7 @@ import {
 } from '../../proto/gen/millrace/v1/publish_pb.ts';
 import { NoticeKind, NoticeSchema } from '../../proto/gen/millrace/v1/stream_pb.ts';
 import { WireWriter } from '../../proto/wire/writer.ts';
+import { deliveryTerms } from './delivery-terms.ts';
 import { boundStreamBuffers } from './grpc-window.ts';
 import { errorItem, serviceError } from './status.ts';
 import { decodePublishFrame, writeAppendResult, type AppendFrame } from './wire/publish-codec.ts';
@@ -211,7 +212,8 @@ export class PublishSession {
     if (!scan.ok) throw new BrokerError(scan.reason, scan.message);
     const { recordCount, compressed, keyed } = scan;
     const body = frame.subarray(batchStart, batchEnd);
-    return { publisher, sequence, expectedOffset, body, recordCount, compressed, keyed };
+    const terms = deliveryTerms(append, this.broker.nowMs());
+    return { publisher, sequence, expectedOffset, body, recordCount, compressed, keyed, terms };
   }
 
   /** Behind the answers of the appends before it, which come when their commit is durable. */

@@ -79,6 +79,7 @@ function patchFromProto(spec: SubscriptionSpec | undefined): SubscriptionSpecPat
     paused: spec.paused,
     attemptsMax: spec.attemptsMax,
     deadLetterTopic: spec.deadLetterTopic,
+    deadLetterExpired: spec.deadLetterExpired,
     recordsPerSecondMax: spec.recordsPerSecondMax,
     expiresAfterMs:
       spec.expiresAfterMs === undefined
@@ -142,17 +143,20 @@ function statusOf(
 
 function statusToProto(partition: number, status: PartitionStatus, consumers: number) {
   const { ackedOffset, endOffset, ready, inFlight, waiting, dead, ackedAbove, blocked } = status;
+  const { delayed } = status;
   return {
     partition,
     ackedOffset: BigInt(ackedOffset),
     endOffset: BigInt(endOffset),
-    backlog: BigInt(ready + inFlight + waiting + dead),
+    backlog: BigInt(ready + inFlight + waiting + delayed + dead),
     ready: BigInt(ready),
     inFlight: BigInt(inFlight),
     waiting: BigInt(waiting),
+    delayed: BigInt(delayed),
     dead: BigInt(dead),
     deadLetteredTotal: BigInt(status.deadLetteredTotal),
     droppedTotal: BigInt(status.droppedTotal),
+    expiredTotal: BigInt(status.expiredTotal),
     blockDetail: status.blockDetail,
     ackedAbove: BigInt(ackedAbove),
     blockReasons: blocked.map(blockReasonOf),

@@ -4,6 +4,7 @@ import type { UntypedServiceImplementation } from '@grpc/grpc-js';
 import type { BacklogQuota, Topic, TopicSpecPatch } from '../catalog/topic.ts';
 import { BrokerError } from '../core/errors.ts';
 import type { Broker } from '../cluster/broker.ts';
+import { delayedPage } from '../cluster/delayed.ts';
 import type { PartitionFigures } from '../cluster/figures.ts';
 import {
   BacklogPolicy,
@@ -16,8 +17,16 @@ import {
 import { numberFromProto } from './subscription-convert.ts';
 import { unary } from './unary.ts';
 
-const { applyTopic, getTopic, listTopics, deleteTopic, offloadTopic, locateTopic } =
-  TopicService.method;
+const {
+  applyTopic,
+  getTopic,
+  listTopics,
+  deleteTopic,
+  offloadTopic,
+  listDelayed,
+  cancelDelayed,
+  locateTopic,
+} = TopicService.method;
 
 export function topicService(broker: Broker): UntypedServiceImplementation {
   return {
@@ -46,6 +55,29 @@ export function topicService(broker: Broker): UntypedServiceImplementation {
       const topic = await broker.offloadTopic(name, wait);
       return { status: statusToProto(broker, topic) };
     }),
+    listDelayed: unary(listDelayed, ({ name, partition, fromOffset, pageSize }) => {
+      const from = numberFromProto(fromOffset, 'from_offset');
+      const log = broker.topic(name).log(partition);
+      const { delayed, nextOffset } = delayedPage(log, from, pageSize);
+      return {
+        delayed: delayed.map((run) => ({
+          firstOffset: BigInt(run.firstOffset),
+          lastOffset: BigInt(run.lastOffset),
+          deliverAtMs: BigInt(run.deliverAtMs),
+        })),
+        nextOffset: BigInt(nextOffset),
+      };
+    }),
+    cancelDelayed: unary(cancelDelayed, async ({ name, partition, firstOffset, lastOffset }) => {
+      const first = numberFromProto(firstOffset, 'first_offset');
+      const last = numberFromProto(lastOffset, 'last_offset');
+      if (last !== 0 && last < first) {
+        throw new BrokerError('ARGUMENT_INVALID', `${first}-${last} is no range of offsets`);
+      }
+      const log = broker.topic(name).log(partition);
+      const cancelled = await log.cancelHeld(first, last === 0 ? first : last);
+      return { cancelled: BigInt(cancelled) };
+    }),
     locateTopic: unary(locateTopic, ({ name }) => {
       const { topic } = broker.topic(name);
       return { topicId: String(topic.id), owners: ownersOf(broker, topic) };
@@ -59,6 +91,10 @@ function patchFromProto(spec: TopicSpec | undefined): TopicSpecPatch {
   return {
     partitions: spec.partitions,
     batchBytesMax: spec.batchBytesMax,
+    timeToLiveMs:
+      spec.timeToLiveMs === undefined
+        ? undefined
+        : numberFromProto(spec.timeToLiveMs, 'time_to_live_ms'),
     backlogQuota:
       backlogQuota === undefined
         ? undefined
@@ -103,7 +139,7 @@ function backlogPolicyFromProto(policy: BacklogPolicy): BacklogQuota['policy'] {
 }
 
 function topicToProto(topic: Topic) {
-  const { partitions, batchBytesMax, retention, tiering, backlogQuota } = topic.spec;
+  const { partitions, batchBytesMax, retention, tiering, backlogQuota, timeToLiveMs } = topic.spec;
   return {
     name: topic.name.full,
     topicId: String(topic.id),
@@ -111,6 +147,7 @@ function topicToProto(topic: Topic) {
     spec: {
       partitions,
       batchBytesMax,
+      timeToLiveMs: BigInt(timeToLiveMs),
       backlogQuota: {
         bytes: BigInt(backlogQuota.bytes),
         policy: backlogPolicies[backlogQuota.policy],

@@ -21,6 +21,8 @@ export interface PartitionPolicy {
   readonly retention: RetentionPolicy;
   readonly hot: HotWindow;
   readonly backlog: BacklogPolicy;
+  /** For records published from now on; 0: none. */
+  readonly timeToLiveMs: number;
 }
 
 export interface ShardPolicies {

@@ -12,13 +12,16 @@ import { partitionId, type PartitionId, type SubscriptionId } from '../core/ids.
 import type { Frame } from '../journal/format.ts';
 import type { IndexedRow, Recovery } from '../journal/recovery.ts';
 import {
+  decodeCancelled,
   decodeManifestPaged,
+  decodeMarksEntry,
   decodePartitionCheckpoint,
   decodePartitionDropped,
   decodePublisherOpened,
   decodeSegmentsAdded,
   decodeTrimmed,
 } from '../log/entries.ts';
+import type { BatchMark } from '../log/mark-chunk.ts';
 import type { PartitionLog } from '../log/partition-log.ts';
 import { decodeEntry, type SubscriptionEntry } from '../subscription/entries.ts';
 import { QueueRecovery } from '../subscription/queue-recovery.ts';
@@ -34,6 +37,7 @@ export type RecoveredSubscriptions = Map<SubscriptionId, Map<PartitionId, Recove
 export class ShardRecovery implements Recovery {
   readonly logs = new Map<PartitionId, PartitionLog>();
   readonly subscriptions: RecoveredSubscriptions = new Map();
+  private readonly marks = new Map<PartitionId, BatchMark[]>();
   private readonly createLog: (id: PartitionId) => PartitionLog;
 
   constructor(createLog: (id: PartitionId) => PartitionLog) {
@@ -56,7 +60,12 @@ export class ShardRecovery implements Recovery {
       case entryTypes.batch: {
         const header = decodeStoredHeader(page, frame.guardAt);
         assert(header !== undefined, 'a frame with a valid CRC holds a valid batch header');
-        this.log(partitionId(header.partitionId)).replayBatch(header);
+        const id = partitionId(header.partitionId);
+        this.log(id).replayBatch(header);
+        const { baseOffset: first, recordCount: count, deliverAtMs, priority } = header;
+        if (deliverAtMs > 0 || priority > 0) {
+          this.marksOf(id).push({ first, count, deliverAtMs, priority });
+        }
         break;
       }
       case entryTypes.publisherOpened: {
@@ -85,9 +94,23 @@ export class ShardRecovery implements Recovery {
         this.log(checkpoint.partition).restore(checkpoint);
         break;
       }
-      case entryTypes.partitionDropped:
-        this.logs.delete(decodePartitionDropped(payload));
+      case entryTypes.partitionDropped: {
+        const id = decodePartitionDropped(payload);
+        this.logs.delete(id);
+        this.marks.delete(id);
         break;
+      }
+      case entryTypes.marks: {
+        const { partition, marks } = decodeMarksEntry(payload);
+        const known = this.marksOf(partition);
+        for (const mark of marks) known.push(mark);
+        break;
+      }
+      case entryTypes.cancelled: {
+        const { partition, runs } = decodeCancelled(payload);
+        this.log(partition).replayCancelled(runs);
+        break;
+      }
       case entryTypes.acked:
       case entryTypes.attempts:
       case entryTypes.seek:
@@ -102,6 +125,21 @@ export class ShardRecovery implements Recovery {
         // The journal's own entries.
         break;
     }
+  }
+
+  /** Everything was replayed: parts of a checkpoint and batches behind it may both have named a mark. */
+  finish(): void {
+    for (const [id, marks] of this.marks) {
+      marks.sort((a, b) => a.first - b.first);
+      this.log(id).restoreMarks(marks.filter(({ first }, i) => first !== marks[i - 1]?.first));
+    }
+    this.marks.clear();
+  }
+
+  private marksOf(id: PartitionId): BatchMark[] {
+    let marks = this.marks.get(id);
+    if (marks === undefined) this.marks.set(id, (marks = []));
+    return marks;
   }
 
   private log(id: PartitionId): PartitionLog {

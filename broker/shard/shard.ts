@@ -11,11 +11,13 @@ import type { Clock } from '../core/clock.ts';
 import type { FailPoint } from '../core/fail-point.ts';
 import type { Log } from '../core/log.ts';
 import { partitionId, type PartitionId, type SubscriptionId } from '../core/ids.ts';
+import { limits } from '../core/limits.ts';
 import type { Random } from '../core/random.ts';
 import { ControlEntry } from '../journal/control-entry.ts';
 import { Journal, type JournalOptions } from '../journal/journal.ts';
 import type { StreamSummary } from '../journal/open-index.ts';
-import { encodePartitionDropped } from '../log/entries.ts';
+import type { MarkBudget } from '../log/batch-marks.ts';
+import { encodeMarks, encodePartitionDropped } from '../log/entries.ts';
 import { PartitionLog } from '../log/partition-log.ts';
 import { encodeEntry, type SubscriptionEntry } from '../subscription/entries.ts';
 import type { DeadLetterTarget } from '../subscription/dead-letter-sender.ts';
@@ -28,6 +30,7 @@ import {
   type SubscriptionPlacement,
 } from './subscription-placement.ts';
 import type { CheckpointEntry } from './checkpoint-object.ts';
+import { DueBatches } from './due-batches.ts';
 import { isPressed, mayGo, type HeldPart } from './hot-plan.ts';
 import type { ShardPolicies } from './policies.ts';
 import { trimPartition } from './retention.ts';
@@ -61,6 +64,8 @@ export class Shard {
   private readonly subscribers = new Map<PartitionId, Set<Subscription>>();
   private readonly grown = new Set<PartitionLog>();
   private readonly checkpointer: Checkpointer;
+  private readonly dueBatches: DueBatches;
+  private readonly marks: MarkBudget = { left: limits.markedBatchesMax };
   private recovered: RecoveredSubscriptions = new Map();
   private opened: Journal | undefined;
 
@@ -71,6 +76,7 @@ export class Shard {
     this.clock = options.clock;
     this.random = options.random;
     this.failPoint = options.tier.failPoint;
+    this.dueBatches = new DueBatches(options.clock);
     this.tier = new ShardTier(options.tier, {
       name: this.name,
       epoch: this.epoch,
@@ -102,6 +108,7 @@ export class Shard {
       },
       recovery,
     );
+    recovery.finish();
     for (const [id, log] of recovery.logs) shard.logs.set(id, log);
     shard.recovered = recovery.subscriptions;
     options.log.info('opened a shard', {
@@ -229,6 +236,7 @@ export class Shard {
     const nowMs = this.clock.wallMs();
     for (const log of [...this.logs.values()]) {
       log.publishers.forgetIdle(nowMs);
+      log.marks.trim(log.startOffset, this.ackedBelow(log));
       const policy = policies.of(log.id);
       if (policy === undefined || this.logs.get(log.id) !== log) continue;
       try {
@@ -254,6 +262,7 @@ export class Shard {
 
   /** Ends consumers with the reason, then waits for what was appended. */
   async close(reason: BrokerError): Promise<void> {
+    this.dueBatches.stop();
     for (const subscription of this.subscriptions.values()) subscription.close(reason);
     await this.journal.close();
   }
@@ -264,6 +273,8 @@ export class Shard {
       cold: this.tier.cold,
       epoch: this.epoch,
       onGrown: (log) => this.grown.add(log),
+      onHeld: (log, dueMs) => this.dueBatches.hold(log, dueMs),
+      marks: this.marks,
     });
   }
 
@@ -298,6 +309,17 @@ export class Shard {
           return bytes.length;
         },
       };
+      for (const encode of log.marks.encodedChunks()) {
+        yield {
+          partition: log.id,
+          write: () => {
+            if (this.logs.get(log.id) !== log) return 0;
+            const bytes = encodeMarks(log.id, encode());
+            this.journal.append(new ControlEntry(entryTypes.marks, bytes, () => {}));
+            return bytes.length;
+          },
+        };
+      }
     }
     for (const subscription of this.subscriptions.values()) {
       for (const [id, dispatcher] of subscription.partitions()) {
@@ -317,6 +339,9 @@ export class Shard {
     for (const log of [...this.logs.values()]) {
       if (this.logs.get(log.id) !== log) continue;
       yield { type: entryTypes.partitionCheckpoint, payload: log.checkpoint() };
+      for (const encode of log.marks.encodedChunks()) {
+        yield { type: entryTypes.marks, payload: encodeMarks(log.id, encode()) };
+      }
     }
     for (const subscription of [...this.subscriptions.values()]) {
       for (const [, dispatcher] of subscription.partitions()) {

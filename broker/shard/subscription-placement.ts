@@ -72,6 +72,7 @@ export function createDispatcher(
     end: partitionLog.nextOffset,
     firstLease: shard.epoch * leasesPerEpoch + 1,
     isKeyed: placement.kind === 'keyed_queue',
+    marks: partitionLog.marks,
   });
   return new QueueDispatcher(context, state, placement.policy, placement.paused);
 }

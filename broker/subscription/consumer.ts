@@ -72,9 +72,12 @@ export interface PartitionStatus {
   readonly ready: number;
   readonly inFlight: number;
   readonly waiting: number;
+  /** Held back until its delivery time. */
+  readonly delayed: number;
   readonly dead: number;
   readonly deadLetteredTotal: number;
   readonly droppedTotal: number;
+  readonly expiredTotal: number;
   readonly ackedAbove: number;
   /** What is behind a reason that is a failure; empty: none. */
   readonly blockDetail: string;

@@ -4,11 +4,16 @@ import type { WireWriter } from '../../proto/wire/writer.ts';
 import { readOffset, type Damaged } from './durable-bytes.ts';
 import type { DeadLetter, DeadReason } from './outbox-state.ts';
 
-const reasonCodes = { attempts_exhausted: 1, rejected: 2 } as const satisfies Record<
+const reasonCodes = { attempts_exhausted: 1, rejected: 2, expired: 3 } as const satisfies Record<
   DeadReason,
   number
 >;
-const reasons: readonly (DeadReason | undefined)[] = [undefined, 'attempts_exhausted', 'rejected'];
+const reasons: readonly (DeadReason | undefined)[] = [
+  undefined,
+  'attempts_exhausted',
+  'rejected',
+  'expired',
+];
 
 export function writeDeadLetter(writer: WireWriter, letter: DeadLetter): void {
   const text = Buffer.from(letter.text);

@@ -6,7 +6,9 @@
 // Invariants of every source:
 // - it gives out only what is not claimed, each offset once until `reset`;
 // - what it holds back it gives out later, or learns that it is settled: nothing is forgotten.
+import { assert } from '../core/assert.ts';
 import type { Offset } from '../core/ids.ts';
+import type { DueRun } from '../log/batch-marks.ts';
 import type { AckSet } from './ack-set.ts';
 import type { BlockedReason } from './consumer.ts';
 import type { LeaseIndex } from './lease-index.ts';
@@ -31,6 +33,8 @@ export interface FreshSource {
   taken(first: Offset, last: Offset): void;
   /** These will not come back: acked, expired, or gone to the dead-letter topic. They may be any offsets. */
   settled(first: Offset, last: Offset): void;
+  /** These were held back by the partition, which passed them, and now their time has come. */
+  released(runs: readonly DueRun[]): void;
   /** Key hashes of the records from `first` on, which is where the last `keys` said. */
   offer(first: Offset, hashes: Uint32Array): void;
   /** Whether it holds back any record of the range, which then was not handed out. */
@@ -73,6 +77,31 @@ export class Claims {
     until = Math.min(until, this.leases.ceiling(from)?.first ?? until);
     until = Math.min(until, this.outbox.ceiling(from)?.first ?? until);
     return Math.min(until, this.retries.ceiling(from)?.first ?? until);
+  }
+
+  /** Checks that no record is claimed twice; for tests and the simulation. */
+  check(): void {
+    this.acks.check();
+    this.leases.check(this.acks);
+    let retries = 0;
+    for (const { first, last } of this.retries) {
+      retries += last - first + 1;
+      const acked = this.acks.countAcked(first, last);
+      assert(acked === 0, `acked records in ${first}-${last} wait for a retry`);
+      const lease = this.leases.ceiling(first);
+      const isFree = lease === undefined || lease.first > last;
+      assert(isFree, `records of ${first}-${last} are in flight and wait for a retry`);
+    }
+    assert(retries === this.retries.count, `retries: counted ${retries}`);
+    let dead = 0;
+    for (const { offset, isDetached } of this.outbox) {
+      if (isDetached) continue;
+      dead++;
+      assert(!this.acks.has(offset), `acked record ${offset} is dead`);
+      assert(this.retries.at(offset) === undefined, `dead record ${offset} waits for a retry`);
+      assert(this.leases.holderOf(offset) === undefined, `dead record ${offset} is in flight`);
+    }
+    assert(dead === this.outbox.count, `dead: counted ${dead}, kept ${this.outbox.count}`);
   }
 
   /** The last offset of the lease's piece, the retry or the letter that an unacked offset is in. */

@@ -5,7 +5,8 @@
 //
 // Invariants:
 // - a key is locked by exactly one record: ready, out, dead, or waiting for a retry that was recovered;
-// - what is held behind a key is younger than what locks it, and leaves in the order of offsets;
+// - what is held behind a key is younger than what locks it, and leaves in the order of offsets; a record with a
+//   delivery time joins the line of its key at that time;
 // - attempts that were recovered belong to their record: it is retried, not handed out as fresh, and in its turn;
 // - records without a key lock nothing.
 //
@@ -15,19 +16,25 @@ import { assert } from '../core/assert.ts';
 import { Fifo } from '../core/fifo.ts';
 import type { Offset } from '../core/ids.ts';
 import { limits } from '../core/limits.ts';
+import type { BatchMarks, DueRun } from '../log/batch-marks.ts';
 import type { Claims, FreshNext, FreshSource } from './fresh-source.ts';
 import { ReadyOffsets } from './ready-offsets.ts';
+import { ReleasedRuns } from './released-runs.ts';
 import type { RetryQueue, RetryRun } from './retry-queue.ts';
 
 /** What a record without a key has instead of a hash. */
 export const keyless = 0;
 
 const none: FreshNext = { kind: 'none' };
+const delayed: FreshNext = { kind: 'held', reason: 'delayed' };
 const keyBusy: FreshNext = { kind: 'held', reason: 'key_busy' };
 
 export class KeyedSource implements FreshSource {
   private readonly claims: Claims;
   private readonly heldMax: number;
+  private readonly marks: BatchMarks;
+  /** Their time came when others of the partition had been offered already. */
+  private readonly late = new ReleasedRuns();
   /** Attempts of records that were not offered yet since the restart. */
   private readonly recovered: RetryQueue;
   /** No offset below was not offered. */
@@ -38,10 +45,18 @@ export class KeyedSource implements FreshSource {
   /** Records behind the one that locks, by locked hash; undefined while there are none. */
   private readonly behind = new Map<number, Fifo | undefined>();
   private held = 0;
+  /** Not all lines are in the order of offsets. */
+  private hadLate = false;
 
-  constructor(claims: Claims, recovered: RetryQueue, heldMax: number = limits.keyedHeldMax) {
+  constructor(
+    claims: Claims,
+    recovered: RetryQueue,
+    marks: BatchMarks,
+    heldMax: number = limits.keyedHeldMax,
+  ) {
     this.claims = claims;
     this.recovered = recovered;
+    this.marks = marks;
     this.heldMax = heldMax;
     this.scanned = claims.acks.floor;
   }
@@ -55,19 +70,42 @@ export class KeyedSource implements FreshSource {
     if (first !== undefined) {
       return { kind: 'run', first, last: this.ready.runEnd(first, recordsMax) };
     }
-    const from = this.claims.acks.nextUnacked(this.scanned);
-    if (from >= end) return this.held > 0 ? keyBusy : none;
+    const from = this.late.next(this.claims, 1)?.first ?? this.nextUnscanned(end);
+    if (from >= end) {
+      if (this.held > 0) return keyBusy;
+      return this.marks.nextHeld(this.claims.acks.floor, end) < end ? delayed : none;
+    }
     return this.held < this.heldMax ? { kind: 'keys', from } : keyBusy;
+  }
+
+  /** A batch that is held back is passed, and comes again by `released`. */
+  private nextUnscanned(end: Offset): Offset {
+    for (;;) {
+      const from = this.claims.acks.nextUnacked(this.scanned);
+      if (from >= end) return from;
+      const until = Math.min(this.marks.heldUntil(from), end);
+      if (until === from) return from;
+      this.scanned = until;
+    }
+  }
+
+  released(runs: readonly DueRun[]): void {
+    for (const { first, last } of runs) {
+      if (last >= this.scanned) continue;
+      this.late.push(first, last);
+      this.hadLate = true;
+    }
   }
 
   /** The key hashes of the records from `first` on, the answer to `keys`; `keyless` for one without a key. */
   offer(first: Offset, hashes: Uint32Array): void {
-    assert(first >= this.scanned, `keys from ${first} were offered already`);
+    const isLate = first < this.scanned;
+    if (isLate) this.late.shift();
     for (let i = 0; i < hashes.length; i++) {
       const offset = first + i;
       if (!this.claims.acks.has(offset)) this.place(offset, hashes[i] as number);
     }
-    this.scanned = first + hashes.length;
+    if (!isLate) this.scanned = first + hashes.length;
   }
 
   taken(first: Offset, last: Offset): void {
@@ -96,6 +134,7 @@ export class KeyedSource implements FreshSource {
   reset(offset: Offset): void {
     this.recovered.clear();
     this.ready.clear();
+    this.late.clear();
     this.locking.clear();
     this.behind.clear();
     this.held = 0;
@@ -120,7 +159,7 @@ export class KeyedSource implements FreshSource {
       assert(head !== undefined, `records are held behind hash ${hash}, which is free`);
       let elder = head;
       for (const offset of fifo ?? []) {
-        assert(offset > elder, `record ${offset} is held behind ${elder}`);
+        assert(offset > elder || this.hadLate, `record ${offset} is held behind ${elder}`);
         elder = offset;
         held++;
       }

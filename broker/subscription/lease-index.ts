@@ -12,7 +12,7 @@ import { assert, defined } from '../core/assert.ts';
 import { Heap, type HeapItem } from '../core/heap.ts';
 import type { Offset } from '../core/ids.ts';
 import type { AckSet } from './ack-set.ts';
-import { RunIndex, type OffsetRun } from './run-index.ts';
+import { RunIndex, type OffsetRun } from '../core/run-index.ts';
 
 /** As others see it; the broker may change it at any later call. */
 export interface Lease {

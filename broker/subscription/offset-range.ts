@@ -16,3 +16,17 @@ export function isOffset(value: number): boolean {
 export function isRange(first: number, last: number): boolean {
   return isOffset(first) && isOffset(last) && first <= last;
 }
+
+/** Grows while neighbours come. */
+export interface GatheredRange {
+  first: Offset;
+  last: Offset;
+}
+
+/** Adds a range behind the last one, joined with it when they touch: clients ack neighbours one by one. */
+export function addRange(ranges: GatheredRange[], first: number, last: number): void {
+  const previous = ranges.at(-1);
+  if (previous !== undefined && first <= previous.last + 1 && first >= previous.first) {
+    previous.last = Math.max(previous.last, last);
+  } else ranges.push({ first, last });
+}

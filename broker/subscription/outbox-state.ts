@@ -9,9 +9,9 @@
 //   detached, and arrives nevertheless, because the numbers go on.
 import { assert } from '../core/assert.ts';
 import type { Offset } from '../core/ids.ts';
-import { RunIndex, type OffsetRun } from './run-index.ts';
+import { RunIndex, type OffsetRun } from '../core/run-index.ts';
 
-export type DeadReason = 'attempts_exhausted' | 'rejected';
+export type DeadReason = 'attempts_exhausted' | 'rejected' | 'expired';
 
 export interface DeadLetter {
   readonly number: number;
@@ -33,6 +33,7 @@ export class OutboxState {
   private readonly letters = new Map<number, DeadLetter>();
   private readonly places = new RunIndex<Place>();
   private nextNumber: number;
+  private newLetters: DeadLetter[] = [];
 
   /** `letters` ascending by number. */
   constructor(nextNumber = 1, letters: Iterable<DeadLetter> = []) {
@@ -55,11 +56,18 @@ export class OutboxState {
     return this.letters.values().next().value;
   }
 
-  put(offset: Offset, attempts: number, reason: DeadReason, text: string): DeadLetter {
+  put(offset: Offset, attempts: number, reason: DeadReason, text: string): void {
     const number = this.nextNumber;
     const letter = { number, offset, attempts, reason, text, isDetached: false };
     this.restore(letter);
-    return letter;
+    this.newLetters.push(letter);
+  }
+
+  /** Letters put in since it was asked last: to be journaled before anything is sent. */
+  takeNew(): readonly DeadLetter[] {
+    const letters = this.newLetters;
+    this.newLetters = [];
+    return letters;
   }
 
   /** From the journal, in the order of numbers; one that is known, or has left already, changes nothing. */

@@ -8,6 +8,7 @@
 // - Consumers with credit take turns; a shallow backlog is shared among them instead of going to the first.
 // - What cannot be read stops this partition and says so; it is never skipped.
 import type { Timer } from '../core/clock.ts';
+import type { DueRun } from '../log/batch-marks.ts';
 import type {
   BlockedReason,
   Consumer,
@@ -18,44 +19,57 @@ import type {
 import { dispatchBytesPerTurn, type Dispatcher, type DispatcherContext } from './dispatcher.ts';
 import { DeadLetterSender } from './dead-letter-sender.ts';
 import type { SubscriptionEntry } from './entries.ts';
-import type { OffsetRange } from './offset-range.ts';
+import { addRange, type GatheredRange } from './offset-range.ts';
+import { QueueJournal } from './queue-journal.ts';
 import type { QueueState } from './queue-state.ts';
 import type { AttemptRun, EndedLease, QueuePolicy } from './queue-types.ts';
 import type { DeadLetter } from './outbox-state.ts';
 import { ReadTrouble } from './read-trouble.ts';
-import { RunSource } from './run-source.ts';
+import { RunSource, type TakenRun } from './run-source.ts';
+
+/** What a hand-over takes beside its bytes, so that many small ones share turns too. */
+const overheadBytes = 128;
 
 export class QueueDispatcher implements Dispatcher {
   readonly partition: number;
   private readonly context: DispatcherContext;
   private readonly state: QueueState;
   private readonly source: RunSource;
-  private readonly stopListening: () => void;
+  private readonly stopListening: readonly (() => void)[];
   private readonly draw: () => number;
   private consumers: readonly Consumer[] = [];
   private turn = 0;
   private paused: boolean;
-  private deadLetterTopic: string;
+  private policy: QueuePolicy;
   private busy: 'no' | 'loading' | 'yielding' | 'closed' = 'no';
   private readonly trouble: ReadTrouble;
   private timer: Timer | undefined;
   private timerAtMs = Infinity;
   private readonly sender: DeadLetterSender;
-  /** Letters up to this number are durable as dead. */
-  private deadDurable: number;
-  private readonly totals = { deadLettered: 0, dropped: 0 };
+  private readonly journal: QueueJournal;
+  private readonly totals = { deadLettered: 0, dropped: 0, expired: 0 };
 
   constructor(context: DispatcherContext, state: QueueState, policy: QueuePolicy, paused: boolean) {
     this.context = context;
     this.partition = context.partition;
     this.state = state;
-    this.deadLetterTopic = policy.deadLetterTopic ?? '';
-    this.deadDurable = state.lastDeadNumber;
+    this.policy = policy;
+    this.journal = new QueueJournal(context, state, {
+      attemptsDurable: () => this.pump(),
+      deadDurable: () => this.sender.send(),
+    });
     this.paused = paused;
     this.source = new RunSource(context.partitionLog);
     this.trouble = new ReadTrouble(context, () => this.pump());
     this.draw = () => context.random.next();
-    this.stopListening = context.partitionLog.onVisible(() => this.pump());
+    const { partitionLog } = context;
+    this.stopListening = [
+      partitionLog.onVisible(() => this.pump()),
+      partitionLog.onMarks({
+        released: (runs) => this.released(runs),
+        cancelled: (runs) => state.cancelled(runs),
+      }),
+    ];
     this.sender = new DeadLetterSender(context, {
       first: () => this.sendableLetter(),
       topic: () => this.deadLetterTopic,
@@ -72,48 +86,17 @@ export class QueueDispatcher implements Dispatcher {
 
   pump(): void {
     if (this.busy !== 'no' || this.paused || this.trouble.isWaiting) return;
-    const { clock, partitionLog } = this.context;
     this.skipExpired();
-    const nowMs = clock.monotonicMs();
-    const { rate } = this.context;
-    let handedBytes = 0;
-    for (;;) {
-      const consumer = this.nextConsumer();
-      if (consumer === undefined) break;
-      const end = partitionLog.endOffset;
-      const allowed = rate.available(nowMs);
-      if (allowed < 1) {
-        this.armAt(rate.nextAtMs(nowMs), nowMs);
-        break;
-      }
-      const next = this.state.next(nowMs, end, Math.min(consumer.creditRecords(), allowed));
-      if (next.kind === 'keys') {
-        if (this.offerKeys(next.from)) continue;
-        break;
-      }
-      if (next.kind !== 'run') break;
-      const share = Math.ceil((end - next.first) / this.consumers.length);
-      const run = this.take(next.first, Math.min(next.last, next.first + share - 1));
-      if (run === undefined) break;
-      const lease = this.state.lease(run.firstOffset, run.lastOffset, consumer.number, nowMs);
-      consumer.deliver({
-        partition: this.partition,
-        baseOffset: run.baseOffset,
-        appendTimeMs: run.appendTimeMs,
-        epoch: run.epoch,
-        attempt: lease.attempt,
-        lease: lease.lease,
-        selected: run.selected,
-        batch: run.batch,
-        recordCount: run.lastOffset - run.firstOffset + 1,
-      });
-      rate.take(run.lastOffset - run.firstOffset + 1);
-      handedBytes += run.batch.length;
-      if (handedBytes >= dispatchBytesPerTurn) {
-        this.yieldTurn();
-        break;
-      }
+    const nowMs = this.context.clock.monotonicMs();
+    const passedBy: GatheredRange[] = [];
+    let bytes = 0;
+    while (bytes < dispatchBytesPerTurn) {
+      const handed = this.handOver(nowMs, passedBy);
+      if (handed === undefined) break;
+      bytes += handed;
     }
+    if (passedBy.length > 0) this.journal.acks(passedBy);
+    if (bytes >= dispatchBytesPerTurn) this.yieldTurn();
     this.arm(nowMs);
   }
 
@@ -127,8 +110,8 @@ export class QueueDispatcher implements Dispatcher {
 
   release(consumer: Consumer): void {
     const nowMs = this.context.clock.monotonicMs();
-    this.journalAttempts(runsOf(this.state.releaseConsumer(consumer.number, nowMs)));
-    this.journalDead();
+    this.journal.attempts(runsOf(this.state.releaseConsumer(consumer.number, nowMs)));
+    this.journal.dead();
   }
 
   settle(
@@ -136,14 +119,14 @@ export class QueueDispatcher implements Dispatcher {
     settlements: readonly Settlement[],
   ): readonly (SettlementFailure | undefined)[] {
     const nowMs = this.context.clock.monotonicMs();
-    const acked: { first: number; last: number }[] = [];
+    const acked: GatheredRange[] = [];
     const attempts: AttemptRun[] = [];
     const outcomes = settlements.map((settlement) =>
       this.settleOne(settlement, nowMs, acked, attempts),
     );
-    if (acked.length > 0) this.journalAcks(acked);
-    this.journalAttempts(attempts);
-    this.journalDead();
+    if (acked.length > 0) this.journal.acks(acked);
+    this.journal.attempts(attempts);
+    this.journal.dead();
     this.pump();
     return outcomes;
   }
@@ -166,7 +149,7 @@ export class QueueDispatcher implements Dispatcher {
 
   setPolicy(policy: QueuePolicy): void {
     this.state.setPolicy(policy);
-    this.deadLetterTopic = policy.deadLetterTopic ?? '';
+    this.policy = policy;
     this.context.rate.change(policy.recordsPerSecondMax ?? 0, this.context.clock.monotonicMs());
     this.sender.retry();
     this.pump();
@@ -188,11 +171,13 @@ export class QueueDispatcher implements Dispatcher {
       inFlight: counts.inFlight,
       waiting: counts.waiting,
       dead: counts.dead,
+      delayed: counts.delayed,
       deadLetteredTotal: this.totals.deadLettered,
       droppedTotal: this.totals.dropped,
+      expiredTotal: this.totals.expired,
       ackedAbove: counts.ackedAbove,
       blockDetail: this.trouble.detail || this.sender.failure,
-      blocked: this.blockedReasons(nowMs, counts.ready + counts.waiting),
+      blocked: this.blockedReasons(nowMs, counts.ready + counts.waiting + counts.delayed),
     };
   }
 
@@ -210,7 +195,7 @@ export class QueueDispatcher implements Dispatcher {
 
   close(): void {
     this.busy = 'closed';
-    this.stopListening();
+    for (const stop of this.stopListening) stop();
     this.trouble.clear();
     this.timer?.cancel();
     this.sender.close();
@@ -219,7 +204,7 @@ export class QueueDispatcher implements Dispatcher {
   private settleOne(
     settlement: Settlement,
     nowMs: number,
-    acked: { first: number; last: number }[],
+    acked: GatheredRange[],
     attempts: AttemptRun[],
   ): SettlementFailure | undefined {
     const { firstOffset, lastOffset, verb, lease, delayMs, reason } = settlement;
@@ -256,6 +241,43 @@ export class QueueDispatcher implements Dispatcher {
     }
   }
 
+  /** The next run to a consumer, or past all of them. Answers its bytes; undefined: nothing can go now. */
+  private handOver(nowMs: number, passedBy: GatheredRange[]): number | undefined {
+    const { rate, partitionLog } = this.context;
+    const consumer = this.nextConsumer();
+    if (consumer === undefined) return undefined;
+    const end = partitionLog.endOffset;
+    const allowed = rate.available(nowMs);
+    if (allowed < 1) {
+      this.armAt(rate.nextAtMs(nowMs), nowMs);
+      return undefined;
+    }
+    const next = this.state.next(nowMs, end, Math.min(consumer.creditRecords(), allowed));
+    if (next.kind === 'keys') return this.offerKeys(next.from) ? 0 : undefined;
+    if (next.kind !== 'run') return undefined;
+    const share = Math.ceil((end - next.first) / this.consumers.length);
+    const run = this.take(next.first, Math.min(next.last, next.first + share - 1));
+    if (run === undefined) return undefined;
+    const bytes = run.batch.length + overheadBytes;
+    const fate = this.fateOf(run);
+    if (fate !== 'deliver') return this.discard(run, fate, nowMs, passedBy) ? bytes : undefined;
+    const lease = this.state.lease(run.firstOffset, run.lastOffset, consumer.number, nowMs);
+    const recordCount = run.lastOffset - run.firstOffset + 1;
+    consumer.deliver({
+      partition: this.partition,
+      baseOffset: run.baseOffset,
+      appendTimeMs: run.appendTimeMs,
+      epoch: run.epoch,
+      attempt: lease.attempt,
+      lease: lease.lease,
+      selected: run.selected,
+      batch: run.batch,
+      recordCount,
+    });
+    rate.take(recordCount);
+    return bytes;
+  }
+
   /** The next consumer with credit, taking turns. */
   private nextConsumer(): Consumer | undefined {
     const { consumers } = this;
@@ -290,6 +312,41 @@ export class QueueDispatcher implements Dispatcher {
       this.stopOn(error);
       return undefined;
     }
+  }
+
+  private fateOf({ audience, expiresAtMs }: TakenRun): 'deliver' | 'expired' | 'foreign' {
+    const { subscriptionId, clock } = this.context;
+    if (audience !== 0 && audience !== subscriptionId) return 'foreign';
+    return expiresAtMs <= clock.wallMs() ? 'expired' : 'deliver';
+  }
+
+  /** The run is for nobody here. False: there is no room for more dead letters now. */
+  private discard(
+    { firstOffset, lastOffset }: TakenRun,
+    fate: 'expired' | 'foreign',
+    nowMs: number,
+    passedBy: GatheredRange[],
+  ): boolean {
+    const { deadLetterExpired = false } = this.policy;
+    const becomesDead = fate === 'expired' && deadLetterExpired && this.deadLetterTopic !== '';
+    const outcome = this.state.discard(firstOffset, lastOffset, becomesDead, nowMs);
+    if (outcome === 'outbox_full') return false;
+    if (outcome === 'dead') {
+      this.journal.dead();
+      return true;
+    }
+    if (fate === 'expired') this.totals.expired += lastOffset - firstOffset + 1;
+    addRange(passedBy, firstOffset, lastOffset);
+    return true;
+  }
+
+  private released(runs: readonly DueRun[]): void {
+    this.state.released(runs);
+    this.pump();
+  }
+
+  private get deadLetterTopic(): string {
+    return this.policy.deadLetterTopic ?? '';
   }
 
   private loadThenPump(offset: number): void {
@@ -352,8 +409,8 @@ export class QueueDispatcher implements Dispatcher {
     if (this.busy === 'closed') return;
     const nowMs = this.context.clock.monotonicMs();
     const ended = this.state.expire(nowMs, this.draw);
-    this.journalAttempts(runsOf(ended));
-    this.journalDead();
+    this.journal.attempts(runsOf(ended));
+    this.journal.dead();
     this.tellLost(ended);
     this.pump();
     this.arm(nowMs);
@@ -366,53 +423,9 @@ export class QueueDispatcher implements Dispatcher {
     }
   }
 
-  private journalAcks(ranges: readonly OffsetRange[]): void {
-    const { subscriptionId, partitionId, journal } = this.context;
-    journal.note({ kind: 'acked', subscriptionId, partitionId, ranges });
-  }
-
-  private journalAttempts(runs: readonly AttemptRun[]): void {
-    if (runs.length === 0) return;
-    const { subscriptionId, partitionId, journal, clock } = this.context;
-    const wallOffsetMs = clock.wallMs() - clock.monotonicMs();
-    const durable = runs.map(({ first, last, attempts, readyAtMs }) => ({
-      first,
-      last,
-      attempts,
-      readyAtWallMs: Math.max(0, Math.ceil(readyAtMs + wallOffsetMs)),
-    }));
-    const entry = this.state.attemptsJournaled();
-    void journal.write({ kind: 'attempts', subscriptionId, partitionId, runs: durable }).then(
-      () => {
-        this.state.attemptsDurable(entry);
-        this.pump();
-      },
-      () => {
-        // The journal has failed, and with it the broker.
-      },
-    );
-  }
-
-  /** Nothing is sent before it is durable that it died. */
-  private journalDead(): void {
-    const letters = this.state.takeDead();
-    if (letters.length === 0) return;
-    const { subscriptionId, partitionId, journal } = this.context;
-    const { lastDeadNumber } = this.state;
-    void journal.write({ kind: 'dead', subscriptionId, partitionId, letters }).then(
-      () => {
-        this.deadDurable = lastDeadNumber;
-        this.sender.send();
-      },
-      () => {
-        // The journal has failed, and with it the broker.
-      },
-    );
-  }
-
   private sendableLetter(): DeadLetter | undefined {
-    const letter = this.state.firstDead;
-    return letter !== undefined && letter.number <= this.deadDurable ? letter : undefined;
+    const letter = this.state.outbox.first;
+    return letter !== undefined && letter.number <= this.journal.deadDurable ? letter : undefined;
   }
 
   private deadArrived({ number }: DeadLetter): void {
@@ -438,14 +451,6 @@ export class QueueDispatcher implements Dispatcher {
     }
     return reasons;
   }
-}
-
-/** Adds a range behind the last one, joined with it when they touch: clients ack neighbours one by one. */
-function addRange(ranges: { first: number; last: number }[], first: number, last: number): void {
-  const previous = ranges.at(-1);
-  if (previous !== undefined && first <= previous.last + 1 && first >= previous.first) {
-    previous.last = Math.max(previous.last, last);
-  } else ranges.push({ first, last });
 }
 
 function failureOf(outcome: 'ok' | SettlementFailure): SettlementFailure | undefined {

@@ -7,12 +7,14 @@
 import { assert } from '../core/assert.ts';
 import type { Offset } from '../core/ids.ts';
 import { limits } from '../core/limits.ts';
+import type { BatchMarks } from '../log/batch-marks.ts';
 import { AckSet } from './ack-set.ts';
 import type { DurableAttemptRun } from './entries.ts';
 import { isRange, type OffsetRange } from './offset-range.ts';
 import { decodeQueueCheckpoint, type QueueCheckpoint } from './queue-checkpoint.ts';
 import { KeyedSource } from './keyed-source.ts';
 import { OutboxState, type DeadLetter } from './outbox-state.ts';
+import { PlainSource } from './plain-source.ts';
 import { QueueState } from './queue-state.ts';
 import type { QueuePolicy } from './queue-types.ts';
 import { RetryQueue } from './retry-queue.ts';
@@ -29,6 +31,8 @@ export interface QueueRecoveryStart {
   readonly unackedMax?: number;
   /** A keyed queue. Default: a plain one. */
   readonly isKeyed?: boolean;
+  /** What the partition holds back or prefers. */
+  readonly marks: BatchMarks;
 }
 
 export class QueueRecovery {
@@ -116,7 +120,11 @@ export class QueueRecovery {
       outbox: this.outbox,
       // Only the order of offsets tells which record locks its key, so a keyed queue meets these on its way.
       retries: isKeyed ? new RetryQueue() : retries,
-      ...(isKeyed ? { source: (claims) => new KeyedSource(claims, retries) } : {}),
+      marks: start.marks,
+      source: (claims) =>
+        isKeyed
+          ? new KeyedSource(claims, retries, start.marks)
+          : new PlainSource(claims, start.marks),
       policy: start.policy,
       // Above the last ack at most `unackedMax` records were in flight; a client cannot have had more.
       deliveredBefore: Math.min(start.end, this.acks.end + unackedMax),

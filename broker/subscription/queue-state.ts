@@ -18,13 +18,13 @@
 import { assert } from '../core/assert.ts';
 import type { Offset } from '../core/ids.ts';
 import { limits } from '../core/limits.ts';
+import type { BatchMarks, DueRun } from '../log/batch-marks.ts';
 import type { AckSet } from './ack-set.ts';
 import { backoffMs, type Draw } from './backoff.ts';
 import { LeaseIndex, type Lease } from './lease-index.ts';
 import { Claims, type FreshSource } from './fresh-source.ts';
 import { isOffset, isRange, type OffsetRange } from './offset-range.ts';
-import { OutboxState, type DeadLetter, type DeadReason } from './outbox-state.ts';
-import { PlainSource } from './plain-source.ts';
+import { OutboxState, type DeadReason } from './outbox-state.ts';
 import { encodeQueueCheckpoint } from './queue-checkpoint.ts';
 import type {
   AttemptRun,
@@ -42,6 +42,9 @@ import type { RetryQueue, RetryRun } from './retry-queue.ts';
 /** Retried minus fresh records is kept within it, so a long time of one kind only is not paid back for long. */
 const turnRecordsMax = 1_000;
 
+/** Holds what is handed to nobody. */
+const nobody = 0;
+
 const idle: QueueNext = { kind: 'idle' };
 const waiting: QueueNext = { kind: 'blocked', reason: 'delayed' };
 const unackedLimit: QueueNext = { kind: 'blocked', reason: 'unacked_limit' };
@@ -50,9 +53,12 @@ export class QueueState {
   private readonly acks: AckSet;
   private readonly retries: RetryQueue;
   private readonly leases: LeaseIndex;
-  private readonly outbox: OutboxState;
-  private readonly claims: Claims;
+  /** What is on its way to the dead-letter topic; to be journaled, see `takeNew`. */
+  readonly outbox: OutboxState;
+  /** What is not fresh; only to be looked at. */
+  readonly claims: Claims;
   private readonly source: FreshSource;
+  private readonly marks: BatchMarks;
   private readonly unackedMax: number;
   private policy: QueuePolicy;
   private deliveredBefore: Offset;
@@ -61,7 +67,6 @@ export class QueueState {
   private turn = 0;
   /** Number of the attempt runs that are not given to the journal yet. */
   private openEntry = 1;
-  private newlyDead: DeadLetter[] = [];
 
   constructor(start: QueueStart) {
     assert(start.fence <= start.firstLease, `lease ${start.firstLease}, fence ${start.fence}`);
@@ -74,7 +79,9 @@ export class QueueState {
     this.fence = start.fence;
     this.outbox = start.outbox ?? new OutboxState();
     this.claims = new Claims(this.acks, this.leases, this.retries, this.outbox);
-    this.source = start.source?.(this.claims) ?? new PlainSource(this.claims);
+    this.marks = start.marks;
+    this.source = start.source(this.claims);
+    for (const run of this.marks.cancelledRuns()) this.finish(run.first, run.last);
   }
 
   /** Everything below is acked. */
@@ -108,6 +115,16 @@ export class QueueState {
     this.source.offer(first, hashes);
   }
 
+  /** Their time has come. */
+  released(runs: readonly DueRun[]): void {
+    this.source.released(runs);
+  }
+
+  /** They were taken back. Not journaled: the partition remembers it. */
+  cancelled(runs: Iterable<OffsetRange>): void {
+    for (const { first, last } of runs) this.finish(first, last);
+  }
+
   /** Hands a prefix of the run that `next` gave to a consumer. */
   lease(first: Offset, last: Offset, consumer: number, nowMs: number): Lease {
     assert(isRange(first, last), `lease of ${first}-${last}`);
@@ -137,6 +154,29 @@ export class QueueState {
   }
 
   /**
+   * A prefix of the run that `next` gave is for nobody any more: done, or on its way to the dead-letter topic (see
+   * `outbox`). Answers whether it is acked, which is to be journaled.
+   */
+  discard(
+    first: Offset,
+    last: Offset,
+    becomesDead: boolean,
+    nowMs: number,
+  ): 'acked' | 'dead' | OutboxFull {
+    if (becomesDead && this.outbox.count + last - first + 1 > limits.outboxMax) {
+      return 'outbox_full';
+    }
+    const lease = this.lease(first, last, nobody, nowMs);
+    if (!becomesDead) {
+      this.finish(first, last);
+      return 'acked';
+    }
+    const text = 'its time to live was over';
+    this.kill({ ...lease, attempt: lease.attempt - 1 }, first, last, 'expired', text);
+    return 'dead';
+  }
+
+  /**
    * Failed: what the lease holds of the range comes back after `delayMs` (0: the back-off). The runs are to be
    * journaled.
    */
@@ -162,7 +202,7 @@ export class QueueState {
   }
 
   /**
-   * Will never succeed: what the lease holds of the range goes to the dead-letter topic (see `takeDead`). Without one
+   * Will never succeed: what the lease holds of the range goes to the dead-letter topic (see `outbox`). Without one
    * it is acked: answers the ranges, to be journaled.
    */
   reject(
@@ -186,23 +226,6 @@ export class QueueState {
     });
     for (const range of dropped) this.finish(range.first, range.last);
     return dropped.length > 0 ? dropped : 'lease_lost';
-  }
-
-  /** Records that died since it was asked last: to be journaled before anything is sent. */
-  takeDead(): readonly DeadLetter[] {
-    const letters = this.newlyDead;
-    this.newlyDead = [];
-    return letters;
-  }
-
-  /** Number of the letter that died last. */
-  get lastDeadNumber(): number {
-    return this.outbox.next - 1;
-  }
-
-  /** The next letter to send. */
-  get firstDead(): DeadLetter | undefined {
-    return this.outbox.first;
   }
 
   /** Letters up to the number have arrived: their records are done. */
@@ -262,6 +285,7 @@ export class QueueState {
     this.outbox.detach();
     this.acks.resetTo(offset);
     this.source.reset(offset);
+    this.cancelled(this.marks.cancelledRuns());
     this.deliveredBefore = 0;
     this.fence = this.leases.nextLease;
     return { fence: this.fence, lost };
@@ -292,8 +316,12 @@ export class QueueState {
     const inFlight = this.leases.inFlight;
     const waitingCount = this.retries.waitingAt(nowMs);
     const backlog = Math.max(end - this.acks.floor, 0) - this.acks.ackedAbove;
+    const delayed = Math.min(this.marks.heldRecordsFrom(this.acks.floor), backlog);
+    const claimed = inFlight + waitingCount + this.outbox.count + delayed;
     return {
-      ready: backlog - inFlight - waitingCount - this.outbox.count,
+      // What is held back may be beyond the last visible record.
+      ready: Math.max(0, backlog - claimed),
+      delayed,
       inFlight,
       dead: this.outbox.count,
       waiting: waitingCount,
@@ -315,29 +343,6 @@ export class QueueState {
     return this.leases.inFlightOf(consumer);
   }
 
-  leaseOf(lease: number): Lease | undefined {
-    return this.leases.get(lease);
-  }
-
-  /** Who holds a record. */
-  holderOf(offset: Offset): Lease | undefined {
-    return this.acks.has(offset) ? undefined : this.leases.holderOf(offset);
-  }
-
-  /** All leases in the order of their numbers. Do not change the state meanwhile. */
-  heldLeases(): IterableIterator<Lease> {
-    return this.leases.values();
-  }
-
-  /** Records that came back, by offset. Do not change the state meanwhile. */
-  waitingRuns(): IterableIterator<RetryRun> {
-    return this.retries[Symbol.iterator]();
-  }
-
-  isAcked(offset: Offset): boolean {
-    return this.acks.has(offset);
-  }
-
   /** The durable form. `wallOffsetMs`: wall clock minus monotonic clock now. */
   checkpoint(wallOffsetMs: number): Uint8Array {
     const runs: RetryRun[] = [];
@@ -355,31 +360,7 @@ export class QueueState {
 
   /** Checks the invariants above by counting anew; for tests and the simulation. */
   check(): void {
-    this.acks.check();
-    this.leases.check(this.acks);
-    let retries = 0;
-    for (const run of this.retries) {
-      retries += run.last - run.first + 1;
-      assert(
-        this.acks.countAcked(run.first, run.last) === 0,
-        `acked records in ${run.first}-${run.last} wait for a retry`,
-      );
-      const claim = this.leases.ceiling(run.first);
-      assert(
-        claim === undefined || claim.first > run.last,
-        `records of ${run.first}-${run.last} are in flight and wait for a retry`,
-      );
-    }
-    let dead = 0;
-    for (const { offset, isDetached } of this.outbox) {
-      if (isDetached) continue;
-      dead++;
-      assert(!this.acks.has(offset), `acked record ${offset} is dead`);
-      assert(this.retries.at(offset) === undefined, `dead record ${offset} waits for a retry`);
-      assert(this.holderOf(offset) === undefined, `dead record ${offset} is in flight`);
-    }
-    assert(dead === this.outbox.count, `dead: counted ${dead}, kept ${this.outbox.count}`);
-    assert(retries === this.retries.count, `retries: counted ${retries}`);
+    this.claims.check();
     this.source.check();
   }
 
@@ -482,7 +463,7 @@ export class QueueState {
     if (this.outbox.count + lease.held > limits.outboxMax) return -1;
     return this.leases.take(lease.lease, first, last, this.acks, (runFirst, runLast) => {
       for (let offset = runFirst; offset <= runLast; offset++) {
-        this.newlyDead.push(this.outbox.put(offset, lease.attempt, reason, text));
+        this.outbox.put(offset, lease.attempt, reason, text);
       }
     });
   }

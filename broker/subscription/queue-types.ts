@@ -1,5 +1,6 @@
 // What a queue's state is started with, is asked for, and answers.
 import type { Offset } from '../core/ids.ts';
+import type { BatchMarks } from '../log/batch-marks.ts';
 import type { AckSet } from './ack-set.ts';
 import type { BackoffPolicy } from './backoff.ts';
 import type { BlockedReason } from './consumer.ts';
@@ -13,6 +14,8 @@ export interface QueuePolicy extends BackoffPolicy {
   readonly attemptsMax?: number;
   /** Where dead records go; empty: nowhere, so that none is. Default empty. */
   readonly deadLetterTopic?: string;
+  /** What has outlived its time to live is dead, not dropped. Default false. */
+  readonly deadLetterExpired?: boolean;
   /** Handed to consumers per second. 0: no limit. Default 0. */
   readonly recordsPerSecondMax?: number;
 }
@@ -31,8 +34,10 @@ export interface QueueStart {
   readonly unackedMax?: number;
   /** Default: nothing is on its way. */
   readonly outbox?: OutboxState;
-  /** Which fresh record goes next. Default: by offset. */
-  readonly source?: (claims: Claims) => FreshSource;
+  /** What the partition holds back or prefers. */
+  readonly marks: BatchMarks;
+  /** Which fresh record goes next. */
+  readonly source: (claims: Claims) => FreshSource;
 }
 
 export type QueueNext =
@@ -81,6 +86,8 @@ export interface QueueCounts {
   readonly inFlight: number;
   /** Back-off not over yet. */
   readonly waiting: number;
+  /** Held back until its delivery time. */
+  readonly delayed: number;
   /** On its way to the dead-letter topic. */
   readonly dead: number;
   readonly ackedAbove: number;

@@ -8,7 +8,7 @@
 import { assert } from '../core/assert.ts';
 import { Heap, type HeapItem } from '../core/heap.ts';
 import type { Offset } from '../core/ids.ts';
-import { RunIndex, type OffsetRun } from './run-index.ts';
+import { RunIndex, type OffsetRun } from '../core/run-index.ts';
 
 /** A run of records that came back together. */
 export interface RetryRun {

@@ -20,6 +20,10 @@ export interface TakenRun extends CutBatch {
   readonly lastOffset: number;
   readonly appendTimeMs: number;
   readonly epoch: number;
+  /** Not delivered from then on, wall clock; Infinity: never. */
+  readonly expiresAtMs: number;
+  /** As in DeliveryTerms. */
+  readonly audience: number;
 }
 
 const none: readonly number[] = [];
@@ -39,12 +43,15 @@ export class RunSource {
     const batch = this.log.read(first, 1)?.[0];
     if (batch === undefined) return undefined;
     const lastOffset = Math.min(last, batch.lastOffset);
-    const { appendTimeMs, epoch } = batch.header;
+    const { appendTimeMs, epoch, deliverAtMs, timeToLiveMs, audience } = batch.header;
+    const dueMs = Math.max(appendTimeMs, deliverAtMs);
     return {
       firstOffset: first,
       lastOffset,
       appendTimeMs,
       epoch,
+      expiresAtMs: timeToLiveMs === 0 ? Infinity : dueMs + timeToLiveMs,
+      audience,
       ...this.cutBatch(batch, first, lastOffset),
     };
   }

@@ -6,7 +6,9 @@ import { LineReader } from '../line-reader.ts';
 import { printJson, printLine, Progress } from '../output.ts';
 import {
   parseCount,
+  parseDurationMs,
   parseHeader,
+  parseTime,
   withClient,
   withClientOptions,
   type ClientOptions,
@@ -21,6 +23,10 @@ interface PublishOptions extends ClientOptions {
   readonly partition?: number;
   readonly compression: 'none' | 'gzip' | 'zstd';
   readonly publisher?: string;
+  readonly delay?: number;
+  readonly deliverAt?: number;
+  readonly timeToLive?: number;
+  readonly priority?: number;
 }
 
 export function publishCommand(): Command {
@@ -37,6 +43,14 @@ export function publishCommand(): Command {
         .choices(['none', 'gzip', 'zstd'])
         .default('none'),
     )
+    .option(
+      '--delay <duration>',
+      'queues hold the records back so long, such as 15m',
+      parseDurationMs,
+    )
+    .option('--deliver-at <time>', 'or until then, such as 2026-12-24T18:00:00Z', parseTime)
+    .option('--time-to-live <duration>', 'queues drop them when due for so long', parseDurationMs)
+    .option('--priority <n>', '0 to 9; queues deliver higher ones first', parseCount)
     .option('--publisher <name>', 'stable name of this publisher; a random one otherwise')
     .action(publish);
 }
@@ -93,6 +107,10 @@ function recordOf(line: Buffer, options: PublishOptions): PublishRecord {
   const shared = {
     ...(options.partition === undefined ? {} : { partition: options.partition }),
     ...(options.header === undefined ? {} : { headers: options.header }),
+    ...(options.delay === undefined ? {} : { delayMs: options.delay }),
+    ...(options.deliverAt === undefined ? {} : { deliverAt: options.deliverAt }),
+    ...(options.timeToLive === undefined ? {} : { timeToLiveMs: options.timeToLive }),
+    ...(options.priority === undefined ? {} : { priority: options.priority }),
   };
   const { key, keySeparator } = options;
   if (keySeparator === undefined) {

@@ -29,6 +29,7 @@ interface SpecOptions {
   readonly resume?: boolean;
   readonly attemptsMax?: number;
   readonly deadLetterTopic?: string;
+  readonly deadLetterExpired?: boolean;
   readonly recordsPerSecondMax?: number;
   readonly expiresAfter?: number;
   readonly dryRun?: boolean;
@@ -188,6 +189,8 @@ function withSpecOptions(command: Command): Command {
       parseCount,
     )
     .option('--dead-letter-topic <topic>', 'where such records go; an empty name takes it away')
+    .option('--dead-letter-expired', 'what outlives its time to live is a dead letter too')
+    .option('--no-dead-letter-expired', 'it is dropped')
     .option('--records-per-second-max <n>', 'deliver at most so many; 0: no limit', parseCount)
     .option(
       '--expires-after <duration>',
@@ -201,7 +204,8 @@ function withSpecOptions(command: Command): Command {
 
 function specOf(options: SpecOptions): SubscriptionSpecPatch {
   const { kind, start, ackDeadlineMs, backoffMinMs, backoffMaxMs } = options;
-  const { attemptsMax, deadLetterTopic, recordsPerSecondMax, expiresAfter } = options;
+  const { attemptsMax, deadLetterTopic, deadLetterExpired, recordsPerSecondMax, expiresAfter } =
+    options;
   if (options.pause === true && options.resume === true) {
     throw new UsageError('--pause and --resume exclude each other');
   }
@@ -215,6 +219,7 @@ function specOf(options: SpecOptions): SubscriptionSpecPatch {
     ...(paused === undefined ? {} : { paused }),
     ...(attemptsMax === undefined ? {} : { attemptsMax }),
     ...(deadLetterTopic === undefined ? {} : { deadLetterTopic }),
+    ...(deadLetterExpired === undefined ? {} : { deadLetterExpired }),
     ...(recordsPerSecondMax === undefined ? {} : { recordsPerSecondMax }),
     ...(expiresAfter === undefined ? {} : { expiresAfterMs: expiresAfter }),
   };
@@ -233,10 +238,14 @@ function subscriptionRow(subscription: Subscription): (string | number)[] {
   ];
 }
 
-function deadLetterText({ deadLetterTopic, attemptsMax }: Subscription['spec']): string {
+function deadLetterText({
+  deadLetterTopic,
+  attemptsMax,
+  deadLetterExpired,
+}: Subscription['spec']): string {
   if (deadLetterTopic === '') return 'none: failed records are tried again without limit';
   const after = attemptsMax > 0 ? `after ${attemptsMax} attempts` : 'when rejected';
-  return `to ${deadLetterTopic} ${after}`;
+  return `to ${deadLetterTopic} ${after}${deadLetterExpired ? ' or expired' : ''}`;
 }
 
 async function printSubscription(subscription: Subscription): Promise<void> {
@@ -260,6 +269,7 @@ async function printSubscription(subscription: Subscription): Promise<void> {
     'READY',
     'IN FLIGHT',
     'WAITING',
+    'DELAYED',
     'DEAD',
     'WHY IDLE',
   ];
@@ -271,6 +281,7 @@ async function printSubscription(subscription: Subscription): Promise<void> {
     p.ready,
     p.inFlight,
     p.waiting,
+    p.delayed,
     p.dead,
     p.blockReasons.length > 0 ? p.blockReasons.join(', ') : '-',
   ]);

@@ -1,7 +1,8 @@
-// millrace topic create|list|describe|alter|offload|delete
+// millrace topic create|list|describe|alter|offload|delayed|delete
 import { Command, Option } from 'commander';
 import type {
   BacklogQuota,
+  Client,
   Retention,
   Tiering,
   Topic,
@@ -9,7 +10,7 @@ import type {
   TopicSpecPatch,
 } from '../../client/src/index.ts';
 import { UsageError } from '../exit.ts';
-import { printJson, printLine, sizeText, table } from '../output.ts';
+import { isoTime, printJson, printLine, sizeText, table } from '../output.ts';
 import {
   parseBytes,
   parseCount,
@@ -30,6 +31,7 @@ interface SpecOptions {
   readonly retentionUnackedAge?: number;
   readonly hotAge?: number;
   readonly hotBytes?: number;
+  readonly timeToLive?: number;
   readonly backlogBytes?: number;
   readonly backlogPolicy?: BacklogQuota['policy'];
 }
@@ -42,6 +44,7 @@ export function topicCommand(): Command {
     .addCommand(describe())
     .addCommand(alter())
     .addCommand(offload())
+    .addCommand(delayed())
     .addCommand(remove());
 }
 
@@ -144,6 +147,49 @@ function offload(): Command {
     });
 }
 
+function delayed(): Command {
+  return withClientOptions(new Command('delayed'))
+    .description('list what queues hold back until its delivery time')
+    .argument('<name>')
+    .option('--partition <n>', 'only this one', parseCount)
+    .option('--cancel <offset>', 'take this record back; needs --partition', parseCount)
+    .option('--through <offset>', 'and all to this one', parseCount)
+    .action(async (name: string, options: ClientOptions & DelayedOptions) => {
+      const { partition, cancel, through } = options;
+      await withClient(options, async (client) => {
+        if (cancel === undefined) return listDelayed(client, name, options);
+        if (partition === undefined) throw new UsageError('--cancel needs --partition');
+        const cancelled = await client.topics.cancelDelayed(name, partition, cancel, through);
+        if (options.output === 'json') await printJson({ cancelled });
+        else await printLine(`cancelled ${cancelled} records; no queue will deliver them`);
+      });
+    });
+}
+
+interface DelayedOptions {
+  readonly partition?: number;
+  readonly cancel?: number;
+  readonly through?: number;
+}
+
+async function listDelayed(
+  client: Client,
+  name: string,
+  { partition, output }: ClientOptions & DelayedOptions,
+): Promise<void> {
+  const count = (await client.topics.get(name)).partitions.length;
+  const all = Array.from({ length: count }, (_, index) => index);
+  const rows: (string | number)[][] = [];
+  for (const index of partition === undefined ? all : [partition]) {
+    for await (const run of client.topics.listDelayed(name, index)) {
+      if (output === 'json') await printJson({ partition: index, ...run });
+      else rows.push([index, run.firstOffset, run.lastOffset, isoTime(run.deliverAtMs)]);
+    }
+  }
+  if (output === 'json') return;
+  await printLine(table(['PARTITION', 'FIRST', 'LAST', 'DELIVER AT'], rows));
+}
+
 function remove(): Command {
   return withClientOptions(new Command('delete'))
     .description('delete a topic with its records and subscriptions, for ever')
@@ -189,6 +235,11 @@ function withSpecOptions(command: Command): Command {
       parseBytes,
     )
     .option(
+      '--time-to-live <duration>',
+      'queues do not deliver records that have been due for so long; 0: they always do',
+      parseDurationMs,
+    )
+    .option(
       '--backlog-bytes <size>',
       'how much of a partition may wait for some subscription; 0: no limit',
       parseBytes,
@@ -213,6 +264,7 @@ function specOf(options: SpecOptions, before?: TopicSpec): TopicSpecPatch {
     ...(retention === undefined ? {} : { retention }),
     ...(tiering === undefined ? {} : { tiering }),
     ...(backlogQuota === undefined ? {} : { backlogQuota }),
+    ...(options.timeToLive === undefined ? {} : { timeToLiveMs: options.timeToLive }),
   };
 }
 
@@ -257,5 +309,5 @@ function retentionOf(options: SpecOptions): Retention | undefined {
 
 function topicRow(topic: Topic): (string | number)[] {
   const records = topic.partitions.reduce((sum, p) => sum + p.endOffset - p.startOffset, 0);
-  return [topic.name, topic.spec.partitions, records, topic.storedBytes, topic.subscriptionCount];
+  return [topic.name, topic.spec.partitions, records, sizeText(topic.storedBytes), topic.subscriptionCount];
 }

@@ -14,6 +14,7 @@ export type {
   AppliedTopic,
   ApplyOptions,
   BacklogQuota,
+  DelayedRecords,
   OffloadOptions,
   PartitionOwner,
   Retention,

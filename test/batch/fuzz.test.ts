@@ -72,8 +72,8 @@ function headerTarget(corpus: readonly Buffer[]): FuzzTarget {
       const header = decodeStoredHeader(input, 0);
       if (header === undefined) return undefined;
       if (!Object.values(header).every((value) => value >= 0)) return 'a field is no number';
-      const { baseOffset, sequence, appendTimeMs, deliverAtMs } = header;
-      const large = Math.max(baseOffset, sequence, appendTimeMs, deliverAtMs);
+      const { baseOffset, sequence, appendTimeMs, deliverAtMs, timeToLiveMs } = header;
+      const large = Math.max(baseOffset, sequence, appendTimeMs, deliverAtMs, timeToLiveMs);
       const reserved = input.readUInt32LE(44);
       if (large > Number.MAX_SAFE_INTEGER || reserved !== 0) return undefined;
       encodeStoredHeader(header, again, 0);

@@ -14,7 +14,8 @@ const uint53 = fc.oneof(
 
 export const storedHeaderArbitrary: fc.Arbitrary<StoredHeader> = fc.record(
   {
-    flags: fc.nat(255),
+    flags: fc.nat(15),
+    priority: fc.nat(15),
     bodyBytes: uint32,
     bodyCrc: uint32,
     partitionId: uint32,
@@ -26,6 +27,8 @@ export const storedHeaderArbitrary: fc.Arbitrary<StoredHeader> = fc.record(
     sequence: uint53,
     appendTimeMs: uint53,
     deliverAtMs: uint53,
+    timeToLiveMs: uint53,
+    audience: uint32,
   },
   { noNullPrototype: true },
 );

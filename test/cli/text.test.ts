@@ -83,6 +83,7 @@ const topic: Topic = {
     retention: { ageMs: 604_800_000, bytes: 0, forever: false, unackedAgeMs: 0 },
     tiering: { hotAgeMs: 21_600_000, hotBytes: 10 * 1024 ** 3 },
     backlogQuota: { bytes: 5 * 1024 ** 3, policy: 'drop-oldest' },
+    timeToLiveMs: 0,
   },
   partitions: [partition],
   storedBytes: 900 * 1024,

@@ -7,7 +7,7 @@ import { headroomBytes } from '../../client/src/wire/append-frame.ts';
 
 describe('a batch that gathers', () => {
   it('keeps its records while its buffer grows', () => {
-    const batch = new GatheringBatch(new BufferPool(), 16, 4096, 0);
+    const batch = new GatheringBatch(new BufferPool(), 16, 4096, 0, undefined);
     const parts = Array.from({ length: 100 }, (_, i) => Buffer.from(`record ${i} `));
     for (const part of parts) batch.addEncoded(part);
     const { buffer, start, end } = batch.body();
@@ -19,7 +19,7 @@ describe('a batch that gathers', () => {
   });
 
   it('grows beyond its largest size for a record that needs it, and is not used again then', () => {
-    const batch = new GatheringBatch(new BufferPool(), 16, 64, 0);
+    const batch = new GatheringBatch(new BufferPool(), 16, 64, 0, undefined);
     const encoder = new RecordEncoder();
     batch.add(encoder, encoder.measure({ value: 'x'.repeat(1_000) }));
     expect(batch.body().end).toBe(batch.body().buffer.length);
@@ -27,7 +27,7 @@ describe('a batch that gathers', () => {
   });
 
   it('remembers which record each waiter waits for', () => {
-    const batch = new GatheringBatch(new BufferPool(), 16, 64, 0);
+    const batch = new GatheringBatch(new BufferPool(), 16, 64, 0, undefined);
     const waiter = { resolve: () => undefined, reject: () => undefined };
     batch.addEncoded(Buffer.from('a'));
     batch.addEncoded(Buffer.from('b'));

@@ -70,7 +70,9 @@ describe('a record', () => {
 describe('an append', () => {
   it.each(appends)('is framed as generated code frames it: $name', (golden) => {
     const { append, batchHex, frameHex } = golden;
-    expect(frameAppend(bodyOf(batchHex), fieldsOf(append)).toString('hex')).toBe(frameHex);
+    expect(
+      frameAppend(bodyOf(batchHex), { ...fieldsOf(append), terms: undefined }).toString('hex'),
+    ).toBe(frameHex);
   });
 
   it.each(appends)('is read by the broker as it was meant: $name', (golden) => {
@@ -82,10 +84,44 @@ describe('an append', () => {
     expect(frame.subarray(read?.batchStart, read?.batchEnd).toString('hex')).toBe(batchHex);
   });
 
+  it('with terms of delivery is framed and read as generated code does', () => {
+    const uint53 = fc.maxSafeNat();
+    const someTerms = fc.record({
+      deliverAtMs: uint53,
+      delayMs: uint53,
+      timeToLiveMs: uint53,
+      priority: fc.nat(9),
+    });
+    fc.assert(
+      fc.property(someTerms, fc.option(uint53, { nil: undefined }), (terms, expectedOffset) => {
+        const largest = 2 ** 32 - 1;
+        const head = { handle: largest, partition: largest, sequence: Number.MAX_SAFE_INTEGER };
+        const body = bodyOf(appends[0]?.batchHex ?? '');
+        const frame = frameAppend(body, { ...head, expectedOffset, terms });
+        const [generated] = fromBinary(PublishStreamRequestSchema, frame).appends;
+        expect(generated).toMatchObject({
+          sequence: BigInt(head.sequence),
+          deliverAtMs: BigInt(terms.deliverAtMs),
+          delayMs: BigInt(terms.delayMs),
+          timeToLiveMs: BigInt(terms.timeToLiveMs),
+          priority: terms.priority,
+        });
+        const [read] = decodePublishFrame(frame).appends;
+        expect(read).toMatchObject({ ...head, ...terms, batchCount: 1 });
+      }),
+    );
+  });
+
   it('can be framed again with another sequence, and its copy leaves the first alone', () => {
     const [golden] = appends;
     const body = bodyOf(golden?.batchHex ?? '');
-    const fields = { handle: 1, partition: 2, sequence: 3, expectedOffset: undefined };
+    const fields = {
+      handle: 1,
+      partition: 2,
+      sequence: 3,
+      expectedOffset: undefined,
+      terms: undefined,
+    };
     const first = frameAppend(body, fields);
     const before = first.toString('hex');
     frameAppend(copyBody(body), { ...fields, sequence: 2 ** 40 });

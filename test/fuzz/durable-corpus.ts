@@ -119,6 +119,7 @@ const topic: Topic = {
     retention: { ageMs: 604_800_000, bytes: large, forever: false, unackedAgeMs: 0 },
     tiering: { hotAgeMs: 86_400_000, hotBytes: large },
     backlogQuota: { bytes: large, policy: 'drop_oldest' },
+    timeToLiveMs: 60_000,
     batchBytesMax: 1_048_576,
   },
   revision: 77,
@@ -143,6 +144,7 @@ const subscriptions: readonly Subscription[] = starts.map((start, i) => ({
     paused: i === 1,
     attemptsMax: 16,
     deadLetterTopic: 'public/default/dead',
+    deadLetterExpired: false,
     recordsPerSecondMax: 500,
     expiresAfterMs: 60_000,
   },
@@ -221,6 +223,13 @@ export const partitionCheckpoints: readonly Buffer[] = [0, 1, 3].map((count) =>
     nextOffset: large,
     lastAppendTimeMs: 1_700_000_000_000,
     manifest: { tenant: tenantId(1), endOffset: 10, pages: [], rows: new SegmentRows() },
+    cancelled:
+      count === 3
+        ? [
+            { first: 12, last: 12 },
+            { first: 70, last: large },
+          ]
+        : [],
     publishers: Array.from({ length: count }, (_, i) => ({
       id: publisherId(1 + i),
       name: `publisher-${i}`,

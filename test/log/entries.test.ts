@@ -4,13 +4,17 @@ import { describe, expect, it } from 'vitest';
 import { BrokerError } from '../../broker/core/errors.ts';
 import { partitionId, publisherId, tenantId } from '../../broker/core/ids.ts';
 import {
+  decodeCancelled,
   decodeManifestPaged,
+  decodeMarksEntry,
   decodePartitionCheckpoint,
   decodePartitionDropped,
   decodePublisherOpened,
   decodeSegmentsAdded,
   decodeTrimmed,
+  encodeCancelled,
   encodeManifestPaged,
+  encodeMarks,
   encodePartitionCheckpoint,
   encodePartitionDropped,
   encodePublisherOpened,
@@ -18,6 +22,7 @@ import {
   encodeTrimmed,
   type PartitionCheckpoint,
 } from '../../broker/log/entries.ts';
+import { encodedMarks } from '../../broker/log/mark-chunk.ts';
 import type { ManifestPagePointer } from '../../broker/tier/manifest.ts';
 import { SegmentRows, type SegmentRow } from '../../broker/tier/segment-rows.ts';
 
@@ -50,6 +55,14 @@ const pointer: fc.Arbitrary<ManifestPagePointer> = fc.record({
   bytes: large,
 });
 
+const runs = fc
+  .uniqueArray(fc.maxSafeNat(), { maxLength: 8 })
+  .map((bounds) => bounds.sort((a, b) => a - b))
+  .map((bounds) =>
+    bounds.flatMap((first, i) => (i % 2 === 0 ? [{ first, last: bounds[i + 1] ?? first }] : [])),
+  );
+const cancelled = fc.record({ partition, runs });
+
 const checkpoint: fc.Arbitrary<PartitionCheckpoint> = fc.record({
   partition,
   startOffset: large,
@@ -67,6 +80,7 @@ const checkpoint: fc.Arbitrary<PartitionCheckpoint> = fc.record({
     }),
     { maxLength: 4 },
   ),
+  cancelled: runs,
   manifest: fc.record({
     tenant: u32.map(tenantId),
     endOffset: large,
@@ -98,6 +112,13 @@ const publisherOpened = fc.record({
   epoch: large,
   atMs: large,
 });
+const marks = fc.record({
+  partition,
+  marks: fc.array(
+    fc.record({ first: fc.nat(), count: u32, deliverAtMs: fc.nat(), priority: fc.nat(9) }),
+    { maxLength: 5 },
+  ),
+});
 const trimmed = fc.record({ partition, startOffset: large });
 
 describe('an entry', () => {
@@ -109,7 +130,13 @@ describe('an entry', () => {
         checkpoint,
         publisherOpened,
         trimmed,
-        (segments, paged, state, opened, cut) => {
+        cancelled,
+        marks,
+        (segments, paged, state, opened, cut, takenBack, marked) => {
+          expect(decodeCancelled(encodeCancelled(takenBack))).toEqual(takenBack);
+          marked.marks.sort((a, b) => a.first - b.first);
+          const encoded = encodeMarks(marked.partition, encodedMarks(marked.marks));
+          expect(decodeMarksEntry(encoded)).toEqual(marked);
           expect(decodeSegmentsAdded(encodeSegmentsAdded(segments))).toEqual(segments);
           expect(decodeManifestPaged(encodeManifestPaged(paged))).toEqual(paged);
           expect(plain(decodePartitionCheckpoint(encodePartitionCheckpoint(state)))).toEqual(
@@ -143,6 +170,8 @@ describe('an entry', () => {
       decodePartitionCheckpoint,
       decodePublisherOpened,
       decodeTrimmed,
+      decodeCancelled,
+      decodeMarksEntry,
     ];
     const valid = fc.oneof(
       segmentsAdded.map(encodeSegmentsAdded),
@@ -150,6 +179,8 @@ describe('an entry', () => {
       checkpoint.map(encodePartitionCheckpoint),
       publisherOpened.map(encodePublisherOpened),
       trimmed.map(encodeTrimmed),
+      cancelled.map(encodeCancelled),
+      marks.map((entry) => encodeMarks(entry.partition, encodedMarks(entry.marks))),
     );
     const changes = fc.array(fc.tuple(fc.nat(), fc.nat(255)), { maxLength: 4 });
     fc.assert(

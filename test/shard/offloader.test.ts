@@ -20,6 +20,7 @@ const policy = {
   retention: forever,
   hot: { ageMs: 0, bytes: 0 },
   backlog: { bytes: 0, policy: 'refuse_publish' as const },
+  timeToLiveMs: 0,
 };
 
 async function openShard(tier: Partial<ShardTierOptions>): Promise<Shard> {

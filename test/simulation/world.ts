@@ -34,12 +34,14 @@ const keepNothing: PartitionPolicy = {
   tenant,
   hot,
   backlog,
+  timeToLiveMs: 0,
   retention: { ageMs: 0, bytes: 0, forever: false, unackedAgeMs: 0 },
 };
 const keepEverything: PartitionPolicy = {
   tenant,
   hot,
   backlog,
+  timeToLiveMs: 0,
   retention: { ageMs: 0, bytes: 0, forever: true, unackedAgeMs: 0 },
 };
 const livesMax = 4;

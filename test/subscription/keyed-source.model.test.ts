@@ -5,6 +5,7 @@ import { keyless } from '../../broker/subscription/keyed-source.ts';
 import { QueueRecovery } from '../../broker/subscription/queue-recovery.ts';
 import type { QueueState } from '../../broker/subscription/queue-state.ts';
 import type { AttemptRun, QueueNext } from '../../broker/subscription/queue-types.ts';
+import { noMarks } from '../support/marks.ts';
 
 const policy = {
   ackDeadlineMs: 100,
@@ -145,7 +146,8 @@ class History {
       this.noteDead();
       while (this.send());
       while (this.lease(100, 0));
-      for (const { first, last } of [...this.state.heldLeases()]) this.settle(first, last);
+      for (const { first, last } of [...this.state.claims.leases.values()])
+        this.settle(first, last);
     }
     expect(this.records.filter(({ state }) => state !== 'settled')).toEqual([]);
     expect(this.state.floor).toBe(this.records.length);
@@ -197,7 +199,7 @@ class History {
 
   /** What died in the last command. */
   noteDead(): void {
-    for (const { offset, number } of this.state.takeDead()) {
+    for (const { offset, number } of this.state.outbox.takeNew()) {
       expect(number).toBe(++this.lastNumber);
       const record = this.records[offset];
       if (record !== undefined) Object.assign(record, { state: 'dead', lease: 0 });
@@ -205,7 +207,7 @@ class History {
   }
 
   private send(): boolean {
-    const letter = this.state.firstDead;
+    const letter = this.state.outbox.first;
     if (letter === undefined) return false;
     expect(letter.number).toBe(++this.lastSent);
     this.state.deadArrived(letter.number);
@@ -266,6 +268,7 @@ class History {
       wallMs: this.nowMs,
       end: this.records.length,
       firstLease: this.epoch * 1_000,
+      marks: noMarks(),
       isKeyed: true,
     });
     state.attemptsDurable(Infinity);
@@ -282,7 +285,7 @@ class History {
   }
 
   private someLease(which: number): number {
-    const leases = [...this.state.heldLeases()];
+    const leases = [...this.state.claims.leases.values()];
     return leases[which % Math.max(leases.length, 1)]?.lease ?? 0;
   }
 }

@@ -170,6 +170,7 @@ export class QueueModel {
       ready: this.end - acked - inFlight - waiting,
       inFlight,
       waiting,
+      delayed: 0,
       ackedAbove: acked - floor,
       dead: 0,
       floor,

@@ -13,6 +13,7 @@ import { QueueRecovery } from '../../broker/subscription/queue-recovery.ts';
 import type { QueueState } from '../../broker/subscription/queue-state.ts';
 import type { AttemptRun, EndedLease } from '../../broker/subscription/queue-types.ts';
 import { modelDraw, modelPolicy, QueueModel, type ModelRecord } from './queue-model.ts';
+import { noMarks } from '../support/marks.ts';
 
 const unackedMax = 12;
 const endMax = 40;
@@ -154,18 +155,20 @@ class Harness {
       const held = model.leasesOf(consumer).flatMap((lease) => model.heldBy(lease));
       expect(state.inFlightOf(consumer)).toBe(held.length);
     }
-    expect([...state.heldLeases()].map((lease) => lease.lease)).toEqual([...model.leases.keys()]);
+    expect([...state.claims.leases.values()].map((lease) => lease.lease)).toEqual([
+      ...model.leases.keys(),
+    ]);
   }
 
   private recordsOfState(): string[] {
     const { model, state } = this;
     const records = model.records.map((_, offset): ModelRecord => {
-      if (state.isAcked(offset)) return { state: 'acked' };
-      const holder = state.holderOf(offset);
+      if (state.claims.acks.has(offset)) return { state: 'acked' };
+      const holder = state.claims.leases.holderOf(offset);
       if (holder === undefined) return { state: 'fresh' };
       return { state: 'in_flight', lease: holder.lease, attempt: holder.attempt };
     });
-    for (const { first, last, attempts, readyAtMs } of state.waitingRuns()) {
+    for (const { first, last, attempts, readyAtMs } of state.claims.retries) {
       for (let offset = first; offset <= last; offset++) {
         expect(records[offset]).toEqual({ state: 'fresh' });
         records[offset] = { state: 'back', attempts, readyAtMs: readyAtMs + this.wallOffsetMs };
@@ -270,6 +273,7 @@ class Harness {
       wallMs: this.model.nowMs,
       end: this.model.end,
       firstLease: this.epoch * 1_000,
+      marks: noMarks(),
       unackedMax,
     });
     // Its journal is durable at once.
@@ -347,6 +351,7 @@ describe('QueueState', () => {
           ready: 0,
           inFlight: 0,
           waiting: 0,
+          delayed: 0,
           ackedAbove: 0,
           dead: 0,
           floor: harness.model.end,

@@ -3,12 +3,13 @@ import { limits } from '../../broker/core/limits.ts';
 import { seededRandom } from '../../broker/core/random.ts';
 import { QueueRecovery } from '../../broker/subscription/queue-recovery.ts';
 import type { QueueState } from '../../broker/subscription/queue-state.ts';
+import { noMarks } from '../support/marks.ts';
 
 const policy = { ackDeadlineMs: 1_000, backoffMinMs: 100, backoffMaxMs: 400 };
 const draw = (): number => 0;
 
 function newQueue(unackedMax = 100_000, end = 0): QueueState {
-  const start = { policy, nowMs: 0, wallMs: 0, end, firstLease: 1, unackedMax };
+  const start = { policy, nowMs: 0, wallMs: 0, end, firstLease: 1, marks: noMarks(), unackedMax };
   const queue = QueueRecovery.at(0).start(start);
   // A journal that is durable at once.
   queue.attemptsDurable(Infinity);
@@ -82,10 +83,10 @@ type VerbName = keyof typeof verbs;
 /** What became of record 1: acked, held by a lease, or attempts that it came back with; else fresh. */
 function whereIs(queue: QueueState): string {
   queue.check();
-  if (queue.isAcked(subject)) return 'acked';
-  const holder = queue.holderOf(subject);
+  if (queue.claims.acks.has(subject)) return 'acked';
+  const holder = queue.claims.leases.holderOf(subject);
   if (holder !== undefined) return `held by ${holder.consumer}`;
-  for (const run of queue.waitingRuns()) {
+  for (const run of queue.claims.retries) {
     if (run.first <= subject && subject <= run.last) return `back ${run.attempts}@${run.readyAtMs}`;
   }
   return 'fresh';
@@ -187,6 +188,7 @@ describe('attempts that are not durable yet', () => {
       wallMs: 0,
       end: 0,
       firstLease: 1,
+      marks: noMarks(),
     });
     const failed = leaseNext(queue, 0, 3, 1);
     queue.nack(failed.lease, 0, 0, 0, 0, draw);
@@ -261,7 +263,7 @@ describe('QueueState.next', () => {
   });
 
   test('takes as its default limit what limits.ts says', () => {
-    const start = { policy, nowMs: 0, wallMs: 0, end: 0, firstLease: 1 };
+    const start = { policy, nowMs: 0, wallMs: 0, end: 0, firstLease: 1, marks: noMarks() };
     const queue = QueueRecovery.at(0).start(start);
     expect(leaseNext(queue, 0, 10_000_000).held).toBe(limits.unackedRecordsMax);
   });
@@ -296,12 +298,12 @@ describe('a lease', () => {
     const random = seededRandom(3);
     const offsets = Array.from({ length: 500 }, (_, i) => i);
     for (let left = 500; left > 0; left--) {
-      expect(queue.leaseOf(lease)?.held).toBe(left);
+      expect(queue.claims.leases.get(lease)?.held).toBe(left);
       const [offset] = offsets.splice(Math.floor(random.next() * left), 1);
       expect(queue.ack(offset ?? -1, offset ?? -1)).toBe(1);
       expect(queue.ack(offset ?? -1, offset ?? -1)).toBe(0);
     }
-    expect(queue.leaseOf(lease)).toBeUndefined();
+    expect(queue.claims.leases.get(lease)).toBeUndefined();
     expect(queue.inFlightOf(1)).toBe(0);
     expect(queue.floor).toBe(500);
     expect(queue.nextWakeMs(0)).toBe(Infinity);
@@ -322,7 +324,7 @@ describe('a lease', () => {
     ]);
     expect(queue.nack(missed.lease, 1, 1, 0, 1_000, draw)).toBe('lease_lost');
     expect(queue.extend(missed.lease, 0, 1_000)).toBe('lease_lost');
-    expect(queue.leaseOf(kept.lease)?.deadlineMs).toBe(5_900);
+    expect(queue.claims.leases.get(kept.lease)?.deadlineMs).toBe(5_900);
   });
 
   test('that is late still acks, also while another consumer holds the record: the work is done', () => {
@@ -332,7 +334,7 @@ describe('a lease', () => {
     const second = leaseNext(queue, 2_000, 1, 1, 2);
     expect(second).toMatchObject({ first: 0, last: 0, attempt: 2 });
     expect(queue.ack(0, 0, late.lease)).toBe(1);
-    expect(queue.leaseOf(second.lease)).toBeUndefined();
+    expect(queue.claims.leases.get(second.lease)).toBeUndefined();
     expect(queue.inFlightOf(2)).toBe(0);
   });
 
@@ -344,7 +346,7 @@ describe('a lease', () => {
     const again = leaseNext(queue, 0, 10);
     expect(queue.ack(0, 9, old.lease)).toBe('lease_lost');
     expect(queue.ack(0, 4, again.lease)).toBe(5);
-    const start = { policy, nowMs: 0, wallMs: 0, end: 10, firstLease: 1_000 };
+    const start = { policy, nowMs: 0, wallMs: 0, end: 10, firstLease: 1_000, marks: noMarks() };
     const fromCheckpoint = QueueRecovery.fromCheckpoint(queue.checkpoint(0)).start(start);
     expect(fromCheckpoint.ack(5, 9, old.lease)).toBe('lease_lost');
     expect(fromCheckpoint.ack(5, 9, again.lease)).toBe(5);
@@ -386,7 +388,7 @@ describe('a lease', () => {
 });
 
 describe('QueueRecovery', () => {
-  const restarted = { policy, nowMs: 7, end: 10, firstLease: 1_000 };
+  const restarted = { policy, nowMs: 7, end: 10, firstLease: 1_000, marks: noMarks() };
 
   test('honours acks of records handed out before the restart, and of none appended after it', () => {
     const queue = QueueRecovery.at(0).start({ ...restarted, wallMs: 0 });
@@ -399,7 +401,7 @@ describe('QueueRecovery', () => {
     const waitUntil = (wallMs: number) => {
       const recovery = QueueRecovery.at(0);
       recovery.applyAttempts({ first: 2, last: 3, attempts: 4, readyAtWallMs: 1_000_000 });
-      return [...recovery.start({ ...restarted, wallMs }).waitingRuns()][0];
+      return [...recovery.start({ ...restarted, wallMs }).claims.retries][0];
     };
     expect(waitUntil(999_700)).toMatchObject({ first: 2, last: 3, attempts: 4, readyAtMs: 307 });
     expect(waitUntil(2_000_000)).toMatchObject({ attempts: 4, readyAtMs: 7 });
@@ -408,7 +410,14 @@ describe('QueueRecovery', () => {
   });
 
   test('a million acks with holes survive: nothing acked comes back, nothing else is lost', () => {
-    const start = { policy, nowMs: 0, wallMs: 0, firstLease: 1, unackedMax: 2_000_000 };
+    const start = {
+      policy,
+      nowMs: 0,
+      wallMs: 0,
+      firstLease: 1,
+      marks: noMarks(),
+      unackedMax: 2_000_000,
+    };
     const queue = QueueRecovery.at(0).start({ ...start, end: 0 });
     const end = 1_100_000;
     leaseNext(queue, 0, end);
@@ -450,6 +459,7 @@ describe('QueueRecovery', () => {
         ready: 0,
         inFlight: 0,
         waiting: count,
+        delayed: 0,
         ackedAbove: count * (stride - 1),
         dead: 0,
         floor: base,

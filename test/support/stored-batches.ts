@@ -37,6 +37,7 @@ export function storedBatches(
     const body = Buffer.alloc(size, (partition * 31 + i) % 251);
     const header: StoredHeader = {
       flags: 0,
+      priority: 0,
       bodyBytes: size,
       bodyCrc: crc32(body),
       partitionId: partition,
@@ -48,6 +49,8 @@ export function storedBatches(
       sequence: i + 1,
       appendTimeMs: 1_000 + i,
       deliverAtMs: 0,
+      timeToLiveMs: 0,
+      audience: 0,
     };
     offset += header.recordCount;
     const bytes = Buffer.alloc(storedHeaderBytes + size);

@@ -79,6 +79,7 @@ export class TieredShard {
       retention: this.retention.get(partition) ?? keptForever,
       hot: { ageMs: 0, bytes: 0 },
       backlog: { bytes: 0, policy: 'refuse_publish' },
+      timeToLiveMs: 0,
     }),
   };
 

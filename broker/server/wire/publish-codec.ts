@@ -14,8 +14,16 @@ import {
 import { WireError, WireReader, wireBytes, wireVarint } from '../../../proto/wire/reader.ts';
 import { varintBytes, type WireWriter } from '../../../proto/wire/writer.ts';
 
+/** How queues are to treat a batch, as its publisher says. 0: not stated. */
+export interface TermsFields {
+  deliverAtMs: number;
+  delayMs: number;
+  timeToLiveMs: number;
+  priority: number;
+}
+
 /** One Append; the batch is `frame.subarray(batchStart, batchEnd)`. */
-export interface AppendFrame {
+export interface AppendFrame extends TermsFields {
   handle: number;
   partition: number;
   sequence: number;
@@ -61,6 +69,10 @@ function readAppend(reader: WireReader): AppendFrame {
     partition: 0,
     sequence: 0,
     expectedOffset: undefined,
+    deliverAtMs: 0,
+    delayMs: 0,
+    timeToLiveMs: 0,
+    priority: 0,
     batchStart: 0,
     batchEnd: 0,
     batchCount: 0,
@@ -76,6 +88,10 @@ function readAppend(reader: WireReader): AppendFrame {
     else if (tag === ((2 << 3) | wireVarint)) append.partition = reader.uint32();
     else if (tag === ((3 << 3) | wireVarint)) append.sequence = reader.varint();
     else if (tag === ((4 << 3) | wireVarint)) append.expectedOffset = reader.varint();
+    else if (tag === ((5 << 3) | wireVarint)) append.deliverAtMs = reader.varint();
+    else if (tag === ((6 << 3) | wireVarint)) append.delayMs = reader.varint();
+    else if (tag === ((7 << 3) | wireVarint)) append.timeToLiveMs = reader.varint();
+    else if (tag === ((8 << 3) | wireVarint)) append.priority = reader.uint32();
     else reader.skip(tag & 7);
   }
   if (reader.position !== end) throw new WireError('append reaches past its end');

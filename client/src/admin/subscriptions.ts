@@ -25,6 +25,8 @@ export interface SubscriptionSpec {
   readonly attemptsMax: number;
   /** Queues: a topic of the same tenant that need not exist yet. Empty: none. */
   readonly deadLetterTopic: string;
+  /** Queues: what has outlived its time to live goes to the dead-letter topic; default false: it is dropped. */
+  readonly deadLetterExpired: boolean;
   /** Queues: records handed to consumers per second and broker. 0: no limit. */
   readonly recordsPerSecondMax: number;
   /** Deleted after so long without a consumer, ms, from 1,000. 0: never. */
@@ -37,7 +39,7 @@ export type SubscriptionSpecPatch = Partial<SubscriptionSpec>;
 export type BlockedReason =
   | 'no consumers'
   | 'no credit'
-  | 'all waiting or in flight'
+  | 'all delayed or in flight'
   | 'too many unacked'
   | 'paused'
   | 'data loss'
@@ -52,17 +54,21 @@ export interface SubscriptionPartition {
   /** Everything below is acked. */
   readonly ackedOffset: number;
   readonly endOffset: number;
-  /** Not acked: ready, in flight and waiting. */
+  /** Not acked: ready, in flight, waiting, delayed and dead. */
   readonly backlog: number;
   readonly ready: number;
   readonly inFlight: number;
   /** For their back-off. */
   readonly waiting: number;
+  /** Held back until their delivery time. */
+  readonly delayed: number;
   /** On their way to the dead-letter topic. */
   readonly dead: number;
   /** Since the broker started: arrived there, and dropped by a reject without a dead-letter topic. */
   readonly deadLetteredTotal: number;
   readonly droppedTotal: number;
+  /** Since the broker started: dropped because their time to live was over. */
+  readonly expiredTotal: number;
   /** The failure behind `blockReasons`, for people; empty: none. */
   readonly blockDetail: string;
   /** Acked above `ackedOffset`. */
@@ -197,6 +203,7 @@ function subscriptionFromProto(message: SubscriptionMessage): Subscription {
       paused: spec?.paused ?? false,
       attemptsMax: spec?.attemptsMax ?? 0,
       deadLetterTopic: spec?.deadLetterTopic ?? '',
+      deadLetterExpired: spec?.deadLetterExpired ?? false,
       recordsPerSecondMax: spec?.recordsPerSecondMax ?? 0,
       expiresAfterMs: Number(spec?.expiresAfterMs ?? 0),
     },
@@ -213,7 +220,7 @@ const blockedReasons: Readonly<Record<BlockReason, BlockedReason>> = {
   [BlockReason.UNSPECIFIED]: 'unknown',
   [BlockReason.NO_CONSUMERS]: 'no consumers',
   [BlockReason.NO_CREDIT]: 'no credit',
-  [BlockReason.DELAYED]: 'all waiting or in flight',
+  [BlockReason.DELAYED]: 'all delayed or in flight',
   [BlockReason.UNACKED_LIMIT]: 'too many unacked',
   [BlockReason.PAUSED]: 'paused',
   [BlockReason.DATA_LOSS]: 'data loss',
@@ -232,9 +239,11 @@ function partitionFromProto(status: SubscriptionPartitionStatus): SubscriptionPa
     ready: Number(status.ready),
     inFlight: Number(status.inFlight),
     waiting: Number(status.waiting),
+    delayed: Number(status.delayed),
     dead: Number(status.dead),
     deadLetteredTotal: Number(status.deadLetteredTotal),
     droppedTotal: Number(status.droppedTotal),
+    expiredTotal: Number(status.expiredTotal),
     blockDetail: status.blockDetail,
     ackedAbove: Number(status.ackedAbove),
     blockReasons: status.blockReasons.map((reason) => blockedReasons[reason] ?? 'unknown'),

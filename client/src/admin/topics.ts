@@ -50,6 +50,8 @@ export interface TopicSpec {
   readonly tiering: Tiering;
   /** Changed as a whole. */
   readonly backlogQuota: BacklogQuota;
+  /** Queues do not deliver records that have been due for so long, ms. 0: they always do. */
+  readonly timeToLiveMs: number;
   readonly batchBytesMax: number;
 }
 
@@ -121,6 +123,14 @@ export interface AppliedTopic {
   readonly created: boolean;
 }
 
+/** Records of one batch that are held back. */
+export interface DelayedRecords {
+  readonly firstOffset: number;
+  /** Inclusive. */
+  readonly lastOffset: number;
+  readonly deliverAtMs: number;
+}
+
 export interface OffloadOptions {
   /** Resolve when it is done. Default: at once, while the broker goes on. */
   readonly wait?: boolean;
@@ -138,8 +148,16 @@ const offloadLimits = {
   deadlineMsMax: 2 ** 31 - 1,
 } as const;
 
-const { applyTopic, getTopic, listTopics, deleteTopic, offloadTopic, locateTopic } =
-  TopicService.method;
+const {
+  applyTopic,
+  getTopic,
+  listTopics,
+  deleteTopic,
+  offloadTopic,
+  listDelayed,
+  cancelDelayed,
+  locateTopic,
+} = TopicService.method;
 
 export class Topics {
   private readonly connection: Connection;
@@ -155,7 +173,7 @@ export class Topics {
     options: ApplyOptions = {},
   ): Promise<AppliedTopic> {
     const { revision = '', dryRun = false } = options;
-    const { partitions, retention, tiering, batchBytesMax, backlogQuota } = spec;
+    const { partitions, retention, tiering, batchBytesMax, backlogQuota, timeToLiveMs } = spec;
     const answer = await this.connection.unary(applyTopic, {
       name,
       revision,
@@ -165,6 +183,9 @@ export class Topics {
         ...(batchBytesMax === undefined ? {} : { batchBytesMax }),
         ...(retention === undefined ? {} : { retention: retentionToProto(retention) }),
         ...(tiering === undefined ? {} : { tiering: tieringToProto(tiering) }),
+        ...(timeToLiveMs === undefined
+          ? {}
+          : { timeToLiveMs: amount('timeToLiveMs', timeToLiveMs) }),
         ...(backlogQuota === undefined ? {} : { backlogQuota: backlogToProto(backlogQuota) }),
       },
     });
@@ -215,6 +236,41 @@ export class Topics {
         : { timeoutMs: numberWithin('deadlineMs', deadlineMs, 1, offloadLimits.deadlineMsMax) },
     );
     return statusFromProto(present(status));
+  }
+
+  /** Records of a partition that queues hold back until their delivery time, by offset, page by page. */
+  async *listDelayed(name: string, partition = 0, fromOffset = 0): AsyncGenerator<DelayedRecords> {
+    for (let from = amount('fromOffset', fromOffset); ;) {
+      const page = await this.connection.unary(listDelayed, { name, partition, fromOffset: from });
+      for (const { firstOffset, lastOffset, deliverAtMs } of page.delayed) {
+        yield {
+          firstOffset: Number(firstOffset),
+          lastOffset: Number(lastOffset),
+          deliverAtMs: Number(deliverAtMs),
+        };
+      }
+      from = page.nextOffset;
+      if (from === 0n) return;
+    }
+  }
+
+  /**
+   * Takes records back before they are due: no queue delivers them. Answers how many were still held back; durable when
+   * it resolves. `lastOffset` is inclusive; default: one record.
+   */
+  async cancelDelayed(
+    name: string,
+    partition: number,
+    firstOffset: number,
+    lastOffset: number = firstOffset,
+  ): Promise<number> {
+    const { cancelled } = await this.connection.unary(cancelDelayed, {
+      name,
+      partition,
+      firstOffset: amount('firstOffset', firstOffset),
+      lastOffset: amount('lastOffset', lastOffset),
+    });
+    return Number(cancelled);
   }
 
   async locate(name: string): Promise<readonly PartitionOwner[]> {
@@ -285,6 +341,7 @@ function topicFromProto({ name, topicId, revision, spec, status }: TopicMessage)
             ? 'drop-oldest'
             : 'refuse-publish',
       },
+      timeToLiveMs: Number(spec?.timeToLiveMs ?? 0),
     },
     ...statusFromProto(status),
   };

@@ -1,6 +1,7 @@
 // Records that gather for one partition, encoded one behind the other as they come.
 import type { RecordEncoder } from '../records/encode-record.ts';
 import { headroomBytes, type BatchBody } from '../wire/append-frame.ts';
+import type { BatchTerms } from './batch-terms.ts';
 import type { BufferPool } from './buffer-pool.ts';
 import type { Barrier, Waiter } from './outgoing-batch.ts';
 
@@ -9,6 +10,7 @@ export const waiterBytes = 128;
 
 export class GatheringBatch {
   readonly createdAtMs: number;
+  readonly terms: BatchTerms | undefined;
   readonly waiters: Waiter[] = [];
   readonly waiterIndexes: number[] = [];
   readonly barriers: Barrier[] = [];
@@ -21,11 +23,18 @@ export class GatheringBatch {
   private end = headroomBytes;
 
   /** The buffer grows up to `capacityBytesMax`, and beyond only for a record that is larger. */
-  constructor(pool: BufferPool, capacityBytes: number, capacityBytesMax: number, nowMs: number) {
+  constructor(
+    pool: BufferPool,
+    capacityBytes: number,
+    capacityBytesMax: number,
+    nowMs: number,
+    terms: BatchTerms | undefined,
+  ) {
     this.pool = pool;
     this.capacityBytesMax = capacityBytesMax;
     this.buffer = pool.take(headroomBytes + capacityBytes);
     this.createdAtMs = nowMs;
+    this.terms = terms;
   }
 
   /** Its buffer has one of the sizes that are asked for again. */

@@ -11,6 +11,7 @@ import { compressBatch, type CompressionName } from '../records/compress.ts';
 import { recordLimits, type RecordEncoder } from '../records/encode-record.ts';
 import { copyBody, frameAppend } from '../wire/append-frame.ts';
 import type { AppendAnswer } from '../wire/publish-answers.ts';
+import { sameTerms, type BatchTerms } from './batch-terms.ts';
 import type { BufferPool } from './buffer-pool.ts';
 import { GatheringBatch } from './gathering-batch.ts';
 import type { OutgoingBatch, Waiter } from './outgoing-batch.ts';
@@ -76,27 +77,42 @@ export class Lane {
   }
 
   /** Takes the record that the encoder has measured. Throws BATCH_TOO_LARGE. */
-  add(encoder: RecordEncoder, bytes: number, waiter: Waiter | undefined): void {
-    const gathering = this.roomFor(bytes);
+  add(
+    encoder: RecordEncoder,
+    bytes: number,
+    waiter: Waiter | undefined,
+    terms: BatchTerms | undefined,
+  ): void {
+    const gathering = this.roomFor(bytes, terms);
     const before = gathering.heldBytes;
     gathering.add(encoder, bytes);
     this.added(gathering, before, waiter);
   }
 
   /** Takes a record that was encoded before; `isSent`: nobody waits for it. Throws BATCH_TOO_LARGE. */
-  addEncoded(record: Buffer, waiter: Waiter | undefined, isSent: boolean): void {
-    const gathering = this.roomFor(record.length);
+  addEncoded(
+    record: Buffer,
+    waiter: Waiter | undefined,
+    isSent: boolean,
+    terms: BatchTerms | undefined,
+  ): void {
+    const gathering = this.roomFor(record.length, terms);
     const before = gathering.heldBytes;
     gathering.addEncoded(record);
     this.added(gathering, before, waiter, isSent);
   }
 
   /** Takes records as one batch of their own, stored only if the first one gets that offset. */
-  addAlone(records: readonly Buffer[], waiter: Waiter, expectedOffset: number | undefined): void {
+  addAlone(
+    records: readonly Buffer[],
+    waiter: Waiter,
+    expectedOffset: number | undefined,
+    terms: BatchTerms | undefined,
+  ): void {
     const bytes = records.reduce((sum, record) => sum + record.length, 0);
     this.checkFits(bytes);
     this.seal();
-    const gathering = new GatheringBatch(this.owner.pool, bytes, 0, performance.now());
+    const gathering = new GatheringBatch(this.owner.pool, bytes, 0, performance.now(), terms);
     records.forEach((record, index) => {
       gathering.addEncoded(record);
       if (index === 0) gathering.wait(waiter);
@@ -107,8 +123,8 @@ export class Lane {
   }
 
   /** Whether a record of so many bytes begins a new batch. */
-  beginsBatch(bytes: number): boolean {
-    return this.gathering === undefined || !this.fits(this.gathering, bytes);
+  beginsBatch(bytes: number, terms: BatchTerms | undefined): boolean {
+    return this.gathering === undefined || !this.fits(this.gathering, bytes, terms);
   }
 
   /** What was gathered is a batch now, and on its way. */
@@ -128,6 +144,7 @@ export class Lane {
       isReusable: gathering.isReusable,
       heldBytes,
       expectedOffset,
+      terms: gathering.terms,
       waiters,
       waiterIndexes,
       sentCount,
@@ -196,24 +213,26 @@ export class Lane {
     }
   }
 
-  private fits(gathering: GatheringBatch, bytes: number): boolean {
+  private fits(gathering: GatheringBatch, bytes: number, terms: BatchTerms | undefined): boolean {
     const { batchBytes } = this.owner;
     return (
       gathering.recordCount < recordLimits.recordsPerBatchMax &&
-      gathering.byteLength + bytes <= batchBytes
+      gathering.byteLength + bytes <= batchBytes &&
+      sameTerms(gathering.terms, terms)
     );
   }
 
   /** The batch that the next record of so many bytes goes into. */
-  private roomFor(bytes: number): GatheringBatch {
+  private roomFor(bytes: number, terms: BatchTerms | undefined): GatheringBatch {
     this.checkFits(bytes);
     if (this.gathering !== undefined) {
-      if (this.fits(this.gathering, bytes)) return this.gathering;
+      if (this.fits(this.gathering, bytes, terms)) return this.gathering;
       this.seal();
     }
     const { pool, batchBytes } = this.owner;
     const capacityBytes = Math.max(capacityFor(bytes, batchBytes), this.capacityBytes);
-    this.gathering = new GatheringBatch(pool, capacityBytes, batchBytes, performance.now());
+    const nowMs = performance.now();
+    this.gathering = new GatheringBatch(pool, capacityBytes, batchBytes, nowMs, terms);
     const { lingerMs } = this.owner;
     if (lingerMs > 0) {
       this.lingerTimer = setTimeout(() => this.seal(), lingerMs);
@@ -256,11 +275,11 @@ export class Lane {
       if (taken === undefined) return true;
       const { sequence, isRepeat } = taken;
       const { partition } = this;
-      const { expectedOffset } = batch;
+      const { expectedOffset, terms } = batch;
       const mine = isRepeat ? copyBody(body) : body;
       if (isRepeat) batch.isReusable = false;
       this.owner.append(
-        (handle) => frameAppend(mine, { handle, partition, sequence, expectedOffset }),
+        (handle) => frameAppend(mine, { handle, partition, sequence, expectedOffset, terms }),
         body.end - body.start,
       );
     }

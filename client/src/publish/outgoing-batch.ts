@@ -1,5 +1,6 @@
 // A batch on its way to the broker, and whoever waits for it.
 import type { MillraceError } from '../errors.ts';
+import type { BatchTerms } from './batch-terms.ts';
 import type { BatchBody } from '../wire/append-frame.ts';
 
 /** Where one record, or the first of several, is stored. */
@@ -30,6 +31,7 @@ export interface OutgoingBatch {
   /** What it counts for in the buffers of publisher and client until it is settled. */
   readonly heldBytes: number;
   readonly expectedOffset: number | undefined;
+  readonly terms: BatchTerms | undefined;
   readonly waiters: readonly Waiter[];
   /** Index in the batch of the record that each waiter waits for. */
   readonly waiterIndexes: readonly number[];

@@ -9,6 +9,7 @@ import { randomBytes } from 'node:crypto';
 import { clientError, toMillraceError, type MillraceError } from '../errors.ts';
 import { RecordEncoder, recordLimits } from '../records/encode-record.ts';
 import type { PublishRecord } from '../records/record.ts';
+import { sameTerms, termsOf, type BatchTerms } from './batch-terms.ts';
 import { encodeRecord, type EncodedRecord } from './encoded-record.ts';
 import { waiterBytes } from './gathering-batch.ts';
 import type { ExpiryError, Lane } from './lane.ts';
@@ -192,9 +193,10 @@ export class Publisher implements AsyncDisposable {
       this.keep(encodeRecord(encoder, record), waiter);
       return;
     }
+    const terms = termsOf(record);
     const bytes = encoder.measure(record);
-    const lane = this.laneOf(record.partition, encoder.keyHash(), bytes);
-    lane.add(encoder, bytes, waiter);
+    const lane = this.laneOf(record.partition, encoder.keyHash(), bytes, terms);
+    lane.add(encoder, bytes, waiter, terms);
   }
 
   private keep(record: EncodedRecord, waiter: Waiter | undefined): void {
@@ -203,8 +205,9 @@ export class Publisher implements AsyncDisposable {
       heldBytes: record.bytes.length + waiterBytes,
       createdAtMs: performance.now(),
       place: () => {
-        const { bytes, partition, keyHash } = record;
-        this.laneOf(partition, keyHash, bytes.length).addEncoded(bytes, waiter, isSent);
+        const { bytes, partition, keyHash, terms } = record;
+        const lane = this.laneOf(partition, keyHash, bytes.length, terms);
+        lane.addEncoded(bytes, waiter, isSent, terms);
       },
       fail: (error) => this.ledger.recordFailed(waiter, isSent, error),
     });
@@ -235,11 +238,11 @@ export class Publisher implements AsyncDisposable {
     const runs: Promise<PublishedBatch>[] = [];
     let lastLane: Lane | undefined;
     let run: { recordCount: number } = { recordCount: 0 };
-    for (const { bytes, partition, keyHash } of records) {
-      const lane = this.laneOf(partition, keyHash, bytes.length);
-      if (lane === lastLane && !lane.beginsBatch(bytes.length)) {
+    for (const { bytes, partition, keyHash, terms } of records) {
+      const lane = this.laneOf(partition, keyHash, bytes.length, terms);
+      if (lane === lastLane && !lane.beginsBatch(bytes.length, terms)) {
         run.recordCount++;
-        lane.addEncoded(bytes, undefined, false);
+        lane.addEncoded(bytes, undefined, false, terms);
         continue;
       }
       lastLane = lane;
@@ -253,7 +256,7 @@ export class Publisher implements AsyncDisposable {
         stored.resolve({ partition: storedIn, baseOffset: offset, recordCount: begun.recordCount });
       };
       try {
-        lane.addEncoded(bytes, { resolve, reject }, false);
+        lane.addEncoded(bytes, { resolve, reject }, false, terms);
       } catch (error) {
         reject(toMillraceError(error));
       }
@@ -276,7 +279,14 @@ export class Publisher implements AsyncDisposable {
         `${records.length} records do not fit one batch of ${recordLimits.recordsPerBatchMax}`,
       );
     }
-    const lane = this.laneOf(partition ?? 0, undefined, 0);
+    const terms = records[0]?.terms;
+    if (records.some((record) => !sameTerms(record.terms, terms))) {
+      throw clientError(
+        'ARGUMENT_INVALID',
+        'records of one batch share delivery time, time to live and priority; publish them one by one',
+      );
+    }
+    const lane = this.laneOf(partition ?? 0, undefined, 0, terms);
     const recordCount = records.length;
     return new Promise((resolve, reject) => {
       const waiter: Waiter = {
@@ -288,17 +298,23 @@ export class Publisher implements AsyncDisposable {
         records.map(({ bytes }) => bytes),
         waiter,
         expectedOffset,
+        terms,
       );
     });
   }
 
   /** Where a record of so many bytes goes. Throws PARTITION_OUT_OF_RANGE. */
-  private laneOf(partition: number | undefined, keyHash: number | undefined, bytes: number): Lane {
+  private laneOf(
+    partition: number | undefined,
+    keyHash: number | undefined,
+    bytes: number,
+    terms: BatchTerms | undefined,
+  ): Lane {
     const { lanes } = this.route;
     const count = lanes.length;
     if (partition === undefined && keyHash === undefined) {
       const sticky = lanes[this.stickyPartition % count];
-      if (sticky?.beginsBatch(bytes) === false) return sticky;
+      if (sticky?.beginsBatch(bytes, terms) === false) return sticky;
       sticky?.seal();
       this.stickyPartition = (this.stickyPartition + 1) % count;
     }

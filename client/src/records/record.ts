@@ -13,6 +13,14 @@ export interface PublishRecord {
   readonly timestampMs?: number;
   /** Instead of the one that the key chooses. */
   readonly partition?: number;
+  /** Queues hold it back until then (ms since 1970, or a Date), at most for 100 years; readers and streams do not. */
+  readonly deliverAt?: number | Date;
+  /** The same from when the broker gets it, ms. */
+  readonly delayMs?: number;
+  /** Queues do not deliver it any more when it has been due for so long, ms. Default: as the topic says. */
+  readonly timeToLiveMs?: number;
+  /** 0 to 9, default 0: queues deliver higher ones first. */
+  readonly priority?: number;
 }
 
 /** What is read. Bytes are views of the frame they came in: copy them to keep them for long. */

@@ -17,7 +17,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file millrace/v1/publish.proto.
  */
 export const file_millrace_v1_publish: GenFile = /*@__PURE__*/
-  fileDesc("ChltaWxscmFjZS92MS9wdWJsaXNoLnByb3RvEgttaWxscmFjZS52MSJuCg5QdWJsaXNoUmVxdWVzdBINCgV0b3BpYxgBIAEoCRIWCglwYXJ0aXRpb24YAiABKA1IAIgBARInCgViYXRjaBgPIAEoCzIYLm1pbGxyYWNlLnYxLlJlY29yZEJhdGNoQgwKCl9wYXJ0aXRpb24iPQoPUHVibGlzaFJlc3BvbnNlEioKB3Jlc3VsdHMYASADKAsyGS5taWxscmFjZS52MS5BcHBlbmRSZXN1bHQilAEKFFB1Ymxpc2hTdHJlYW1SZXF1ZXN0EikKBW9wZW5zGAEgAygLMhoubWlsbHJhY2UudjEuUHVibGlzaGVyT3BlbhIkCgdhcHBlbmRzGAIgAygLMhMubWlsbHJhY2UudjEuQXBwZW5kEisKBmNsb3NlcxgDIAMoCzIbLm1pbGxyYWNlLnYxLlB1Ymxpc2hlckNsb3NlIloKDVB1Ymxpc2hlck9wZW4SDgoGaGFuZGxlGAEgASgNEg0KBXRvcGljGAIgASgJEhEKCXB1Ymxpc2hlchgDIAEoCRIXCg9wdWJsaXNoZXJfZXBvY2gYBCABKA0iIAoOUHVibGlzaGVyQ2xvc2USDgoGaGFuZGxlGAEgASgNIpgBCgZBcHBlbmQSDgoGaGFuZGxlGAEgASgNEhEKCXBhcnRpdGlvbhgCIAEoDRIQCghzZXF1ZW5jZRgDIAEoBBIcCg9leHBlY3RlZF9vZmZzZXQYBCABKARIAIgBARInCgViYXRjaBgPIAEoCzIYLm1pbGxyYWNlLnYxLlJlY29yZEJhdGNoQhIKEF9leHBlY3RlZF9vZmZzZXQilgEKFVB1Ymxpc2hTdHJlYW1SZXNwb25zZRIsCgZvcGVuZWQYASADKAsyHC5taWxscmFjZS52MS5QdWJsaXNoZXJPcGVuZWQSKgoHcmVzdWx0cxgCIAMoCzIZLm1pbGxyYWNlLnYxLkFwcGVuZFJlc3VsdBIjCgZub3RpY2UYAyABKAsyEy5taWxscmFjZS52MS5Ob3RpY2Ui7QEKD1B1Ymxpc2hlck9wZW5lZBIOCgZoYW5kbGUYASABKA0SEQoJcHVibGlzaGVyGAIgASgJEhcKD3B1Ymxpc2hlcl9lcG9jaBgDIAEoDRIXCg9wYXJ0aXRpb25fY291bnQYBCABKA0SFAoMd2luZG93X2J5dGVzGAUgASgNEhcKD2JhdGNoX2J5dGVzX21heBgGIAEoDRIzCgpwYXJ0aXRpb25zGAcgAygLMh8ubWlsbHJhY2UudjEuUHVibGlzaGVyUGFydGl0aW9uEiEKBWVycm9yGAggASgLMhIubWlsbHJhY2UudjEuRXJyb3IiPgoSUHVibGlzaGVyUGFydGl0aW9uEhEKCXBhcnRpdGlvbhgBIAEoDRIVCg1sYXN0X3NlcXVlbmNlGAIgASgEIqQBCgxBcHBlbmRSZXN1bHQSDgoGaGFuZGxlGAEgASgNEhEKCXBhcnRpdGlvbhgCIAEoDRIQCghzZXF1ZW5jZRgDIAEoBBITCgtiYXNlX29mZnNldBgEIAEoBBIUCgxyZWNvcmRfY291bnQYBSABKA0SEQoJZHVwbGljYXRlGAYgASgIEiEKBWVycm9yGAcgASgLMhIubWlsbHJhY2UudjEuRXJyb3IyvgEKDlB1Ymxpc2hTZXJ2aWNlEkoKB1B1Ymxpc2gSGy5taWxscmFjZS52MS5QdWJsaXNoUmVxdWVzdBocLm1pbGxyYWNlLnYxLlB1Ymxpc2hSZXNwb25zZSIEyPMYAhJgCg1QdWJsaXNoU3RyZWFtEiEubWlsbHJhY2UudjEuUHVibGlzaFN0cmVhbVJlcXVlc3QaIi5taWxscmFjZS52MS5QdWJsaXNoU3RyZWFtUmVzcG9uc2UiBMjzGAIoATABYgZwcm90bzM", [file_millrace_v1_error, file_millrace_v1_permission, file_millrace_v1_record, file_millrace_v1_stream]);
+  fileDesc("ChltaWxscmFjZS92MS9wdWJsaXNoLnByb3RvEgttaWxscmFjZS52MSLCAQoOUHVibGlzaFJlcXVlc3QSDQoFdG9waWMYASABKAkSFgoJcGFydGl0aW9uGAIgASgNSACIAQESFQoNZGVsaXZlcl9hdF9tcxgDIAEoBBIQCghkZWxheV9tcxgEIAEoBBIXCg90aW1lX3RvX2xpdmVfbXMYBSABKAQSEAoIcHJpb3JpdHkYBiABKA0SJwoFYmF0Y2gYDyABKAsyGC5taWxscmFjZS52MS5SZWNvcmRCYXRjaEIMCgpfcGFydGl0aW9uIj0KD1B1Ymxpc2hSZXNwb25zZRIqCgdyZXN1bHRzGAEgAygLMhkubWlsbHJhY2UudjEuQXBwZW5kUmVzdWx0IpQBChRQdWJsaXNoU3RyZWFtUmVxdWVzdBIpCgVvcGVucxgBIAMoCzIaLm1pbGxyYWNlLnYxLlB1Ymxpc2hlck9wZW4SJAoHYXBwZW5kcxgCIAMoCzITLm1pbGxyYWNlLnYxLkFwcGVuZBIrCgZjbG9zZXMYAyADKAsyGy5taWxscmFjZS52MS5QdWJsaXNoZXJDbG9zZSJaCg1QdWJsaXNoZXJPcGVuEg4KBmhhbmRsZRgBIAEoDRINCgV0b3BpYxgCIAEoCRIRCglwdWJsaXNoZXIYAyABKAkSFwoPcHVibGlzaGVyX2Vwb2NoGAQgASgNIiAKDlB1Ymxpc2hlckNsb3NlEg4KBmhhbmRsZRgBIAEoDSLsAQoGQXBwZW5kEg4KBmhhbmRsZRgBIAEoDRIRCglwYXJ0aXRpb24YAiABKA0SEAoIc2VxdWVuY2UYAyABKAQSHAoPZXhwZWN0ZWRfb2Zmc2V0GAQgASgESACIAQESFQoNZGVsaXZlcl9hdF9tcxgFIAEoBBIQCghkZWxheV9tcxgGIAEoBBIXCg90aW1lX3RvX2xpdmVfbXMYByABKAQSEAoIcHJpb3JpdHkYCCABKA0SJwoFYmF0Y2gYDyABKAsyGC5taWxscmFjZS52MS5SZWNvcmRCYXRjaEISChBfZXhwZWN0ZWRfb2Zmc2V0IpYBChVQdWJsaXNoU3RyZWFtUmVzcG9uc2USLAoGb3BlbmVkGAEgAygLMhwubWlsbHJhY2UudjEuUHVibGlzaGVyT3BlbmVkEioKB3Jlc3VsdHMYAiADKAsyGS5taWxscmFjZS52MS5BcHBlbmRSZXN1bHQSIwoGbm90aWNlGAMgASgLMhMubWlsbHJhY2UudjEuTm90aWNlIu0BCg9QdWJsaXNoZXJPcGVuZWQSDgoGaGFuZGxlGAEgASgNEhEKCXB1Ymxpc2hlchgCIAEoCRIXCg9wdWJsaXNoZXJfZXBvY2gYAyABKA0SFwoPcGFydGl0aW9uX2NvdW50GAQgASgNEhQKDHdpbmRvd19ieXRlcxgFIAEoDRIXCg9iYXRjaF9ieXRlc19tYXgYBiABKA0SMwoKcGFydGl0aW9ucxgHIAMoCzIfLm1pbGxyYWNlLnYxLlB1Ymxpc2hlclBhcnRpdGlvbhIhCgVlcnJvchgIIAEoCzISLm1pbGxyYWNlLnYxLkVycm9yIj4KElB1Ymxpc2hlclBhcnRpdGlvbhIRCglwYXJ0aXRpb24YASABKA0SFQoNbGFzdF9zZXF1ZW5jZRgCIAEoBCKkAQoMQXBwZW5kUmVzdWx0Eg4KBmhhbmRsZRgBIAEoDRIRCglwYXJ0aXRpb24YAiABKA0SEAoIc2VxdWVuY2UYAyABKAQSEwoLYmFzZV9vZmZzZXQYBCABKAQSFAoMcmVjb3JkX2NvdW50GAUgASgNEhEKCWR1cGxpY2F0ZRgGIAEoCBIhCgVlcnJvchgHIAEoCzISLm1pbGxyYWNlLnYxLkVycm9yMr4BCg5QdWJsaXNoU2VydmljZRJKCgdQdWJsaXNoEhsubWlsbHJhY2UudjEuUHVibGlzaFJlcXVlc3QaHC5taWxscmFjZS52MS5QdWJsaXNoUmVzcG9uc2UiBMjzGAISYAoNUHVibGlzaFN0cmVhbRIhLm1pbGxyYWNlLnYxLlB1Ymxpc2hTdHJlYW1SZXF1ZXN0GiIubWlsbHJhY2UudjEuUHVibGlzaFN0cmVhbVJlc3BvbnNlIgTI8xgCKAEwAWIGcHJvdG8z", [file_millrace_v1_error, file_millrace_v1_permission, file_millrace_v1_record, file_millrace_v1_stream]);
 
 /**
  * @generated from message millrace.v1.PublishRequest
@@ -34,6 +34,28 @@ export type PublishRequest = Message<"millrace.v1.PublishRequest"> & {
    * @generated from field: optional uint32 partition = 2;
    */
   partition?: number | undefined;
+
+  /**
+   * As in Append.
+   *
+   * @generated from field: uint64 deliver_at_ms = 3;
+   */
+  deliverAtMs: bigint;
+
+  /**
+   * @generated from field: uint64 delay_ms = 4;
+   */
+  delayMs: bigint;
+
+  /**
+   * @generated from field: uint64 time_to_live_ms = 5;
+   */
+  timeToLiveMs: bigint;
+
+  /**
+   * @generated from field: uint32 priority = 6;
+   */
+  priority: number;
 
   /**
    * @generated from field: millrace.v1.RecordBatch batch = 15;
@@ -191,6 +213,35 @@ export type Append = Message<"millrace.v1.Append"> & {
    * @generated from field: optional uint64 expected_offset = 4;
    */
   expectedOffset?: bigint | undefined;
+
+  /**
+   * Queues hold the batch back until then; readers and streams see it at once. In the past: no delay. At most one of
+   * the two is set.
+   *
+   * @generated from field: uint64 deliver_at_ms = 5;
+   */
+  deliverAtMs: bigint;
+
+  /**
+   * The same from the broker's clock, at most 100 years.
+   *
+   * @generated from field: uint64 delay_ms = 6;
+   */
+  delayMs: bigint;
+
+  /**
+   * Queues do not deliver the batch any more when it has been due for so long, at most 100 years. 0: the topic's.
+   *
+   * @generated from field: uint64 time_to_live_ms = 7;
+   */
+  timeToLiveMs: bigint;
+
+  /**
+   * 0 to 9; queues deliver higher ones first. Keyed queues, streams and readers keep to the order of offsets.
+   *
+   * @generated from field: uint32 priority = 8;
+   */
+  priority: number;
 
   /**
    * @generated from field: millrace.v1.RecordBatch batch = 15;

@@ -14,7 +14,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file millrace/v1/topic.proto.
  */
 export const file_millrace_v1_topic: GenFile = /*@__PURE__*/
-  fileDesc("ChdtaWxscmFjZS92MS90b3BpYy5wcm90bxILbWlsbHJhY2UudjEiiQEKBVRvcGljEgwKBG5hbWUYASABKAkSEAoIdG9waWNfaWQYAiABKAkSEAoIcmV2aXNpb24YAyABKAkSJAoEc3BlYxgEIAEoCzIWLm1pbGxyYWNlLnYxLlRvcGljU3BlYxIoCgZzdGF0dXMYBSABKAsyGC5taWxscmFjZS52MS5Ub3BpY1N0YXR1cyLpAQoJVG9waWNTcGVjEhcKCnBhcnRpdGlvbnMYASABKA1IAIgBARIpCglyZXRlbnRpb24YAiABKAsyFi5taWxscmFjZS52MS5SZXRlbnRpb24SHAoPYmF0Y2hfYnl0ZXNfbWF4GAMgASgNSAGIAQESJQoHdGllcmluZxgEIAEoCzIULm1pbGxyYWNlLnYxLlRpZXJpbmcSMAoNYmFja2xvZ19xdW90YRgFIAEoCzIZLm1pbGxyYWNlLnYxLkJhY2tsb2dRdW90YUINCgtfcGFydGl0aW9uc0ISChBfYmF0Y2hfYnl0ZXNfbWF4IkkKDEJhY2tsb2dRdW90YRINCgVieXRlcxgBIAEoBBIqCgZwb2xpY3kYAiABKA4yGi5taWxscmFjZS52MS5CYWNrbG9nUG9saWN5IlMKCVJldGVudGlvbhIOCgZhZ2VfbXMYASABKAQSDQoFYnl0ZXMYAiABKAQSDwoHZm9yZXZlchgDIAEoCBIWCg51bmFja2VkX2FnZV9tcxgEIAEoBCIwCgdUaWVyaW5nEhIKCmhvdF9hZ2VfbXMYASABKAQSEQoJaG90X2J5dGVzGAIgASgEIpgBCgtUb3BpY1N0YXR1cxIwCgpwYXJ0aXRpb25zGAEgAygLMhwubWlsbHJhY2UudjEuUGFydGl0aW9uU3RhdHVzEhQKDHN0b3JlZF9ieXRlcxgCIAEoBBIaChJzdWJzY3JpcHRpb25fY291bnQYAyABKA0SEQoJaG90X2J5dGVzGAQgASgEEhIKCmNvbGRfYnl0ZXMYBSABKAQinAIKD1BhcnRpdGlvblN0YXR1cxIRCglwYXJ0aXRpb24YASABKA0SFAoMc3RhcnRfb2Zmc2V0GAIgASgEEhIKCmVuZF9vZmZzZXQYAyABKAQSFAoMc3RvcmVkX2J5dGVzGAQgASgEEhsKE2xhc3RfYXBwZW5kX3RpbWVfbXMYBSABKAQSKgoFb3duZXIYBiABKAsyGy5taWxscmFjZS52MS5QYXJ0aXRpb25Pd25lchIOCgZkYW1hZ2UYByABKAkSGAoQaG90X3N0YXJ0X29mZnNldBgIIAEoBBIcChRvZmZsb2FkZWRfZW5kX29mZnNldBgJIAEoBBIRCglob3RfYnl0ZXMYCiABKAQSEgoKY29sZF9ieXRlcxgLIAEoBCJSCg5QYXJ0aXRpb25Pd25lchIRCglwYXJ0aXRpb24YASABKA0SDQoFc2hhcmQYAiABKAkSDQoFZXBvY2gYAyABKA0SDwoHYWRkcmVzcxgEIAEoCSJqChFBcHBseVRvcGljUmVxdWVzdBIMCgRuYW1lGAEgASgJEiQKBHNwZWMYAiABKAsyFi5taWxscmFjZS52MS5Ub3BpY1NwZWMSEAoIcmV2aXNpb24YAyABKAkSDwoHZHJ5X3J1bhgEIAEoCCJZChJBcHBseVRvcGljUmVzcG9uc2USIQoFdG9waWMYASABKAsyEi5taWxscmFjZS52MS5Ub3BpYxIPCgdjaGFuZ2VzGAIgAygJEg8KB2NyZWF0ZWQYAyABKAgiHwoPR2V0VG9waWNSZXF1ZXN0EgwKBG5hbWUYASABKAkiNQoQR2V0VG9waWNSZXNwb25zZRIhCgV0b3BpYxgBIAEoCzISLm1pbGxyYWNlLnYxLlRvcGljIkoKEUxpc3RUb3BpY3NSZXF1ZXN0Eg4KBnByZWZpeBgBIAEoCRIRCglwYWdlX3NpemUYAiABKA0SEgoKcGFnZV90b2tlbhgDIAEoCSJRChJMaXN0VG9waWNzUmVzcG9uc2USIgoGdG9waWNzGAEgAygLMhIubWlsbHJhY2UudjEuVG9waWMSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIjQKEkRlbGV0ZVRvcGljUmVxdWVzdBIMCgRuYW1lGAEgASgJEhAKCHRvcGljX2lkGAIgASgJIhUKE0RlbGV0ZVRvcGljUmVzcG9uc2UiMQoTT2ZmbG9hZFRvcGljUmVxdWVzdBIMCgRuYW1lGAEgASgJEgwKBHdhaXQYAiABKAgiQAoUT2ZmbG9hZFRvcGljUmVzcG9uc2USKAoGc3RhdHVzGAEgASgLMhgubWlsbHJhY2UudjEuVG9waWNTdGF0dXMiIgoSTG9jYXRlVG9waWNSZXF1ZXN0EgwKBG5hbWUYASABKAkiVAoTTG9jYXRlVG9waWNSZXNwb25zZRIQCgh0b3BpY19pZBgBIAEoCRIrCgZvd25lcnMYAiADKAsyGy5taWxscmFjZS52MS5QYXJ0aXRpb25Pd25lcipyCg1CYWNrbG9nUG9saWN5Eh4KGkJBQ0tMT0dfUE9MSUNZX1VOU1BFQ0lGSUVEEAASIQodQkFDS0xPR19QT0xJQ1lfUkVGVVNFX1BVQkxJU0gQARIeChpCQUNLTE9HX1BPTElDWV9EUk9QX09MREVTVBACMpIECgxUb3BpY1NlcnZpY2USUwoKQXBwbHlUb3BpYxIeLm1pbGxyYWNlLnYxLkFwcGx5VG9waWNSZXF1ZXN0Gh8ubWlsbHJhY2UudjEuQXBwbHlUb3BpY1Jlc3BvbnNlIgTI8xgEEk0KCEdldFRvcGljEhwubWlsbHJhY2UudjEuR2V0VG9waWNSZXF1ZXN0Gh0ubWlsbHJhY2UudjEuR2V0VG9waWNSZXNwb25zZSIEyPMYARJTCgpMaXN0VG9waWNzEh4ubWlsbHJhY2UudjEuTGlzdFRvcGljc1JlcXVlc3QaHy5taWxscmFjZS52MS5MaXN0VG9waWNzUmVzcG9uc2UiBMjzGAESVgoLRGVsZXRlVG9waWMSHy5taWxscmFjZS52MS5EZWxldGVUb3BpY1JlcXVlc3QaIC5taWxscmFjZS52MS5EZWxldGVUb3BpY1Jlc3BvbnNlIgTI8xgEElkKDE9mZmxvYWRUb3BpYxIgLm1pbGxyYWNlLnYxLk9mZmxvYWRUb3BpY1JlcXVlc3QaIS5taWxscmFjZS52MS5PZmZsb2FkVG9waWNSZXNwb25zZSIEyPMYBBJWCgtMb2NhdGVUb3BpYxIfLm1pbGxyYWNlLnYxLkxvY2F0ZVRvcGljUmVxdWVzdBogLm1pbGxyYWNlLnYxLkxvY2F0ZVRvcGljUmVzcG9uc2UiBMjzGAFiBnByb3RvMw", [file_millrace_v1_permission]);
+  fileDesc("ChdtaWxscmFjZS92MS90b3BpYy5wcm90bxILbWlsbHJhY2UudjEiiQEKBVRvcGljEgwKBG5hbWUYASABKAkSEAoIdG9waWNfaWQYAiABKAkSEAoIcmV2aXNpb24YAyABKAkSJAoEc3BlYxgEIAEoCzIWLm1pbGxyYWNlLnYxLlRvcGljU3BlYxIoCgZzdGF0dXMYBSABKAsyGC5taWxscmFjZS52MS5Ub3BpY1N0YXR1cyKbAgoJVG9waWNTcGVjEhcKCnBhcnRpdGlvbnMYASABKA1IAIgBARIpCglyZXRlbnRpb24YAiABKAsyFi5taWxscmFjZS52MS5SZXRlbnRpb24SHAoPYmF0Y2hfYnl0ZXNfbWF4GAMgASgNSAGIAQESJQoHdGllcmluZxgEIAEoCzIULm1pbGxyYWNlLnYxLlRpZXJpbmcSMAoNYmFja2xvZ19xdW90YRgFIAEoCzIZLm1pbGxyYWNlLnYxLkJhY2tsb2dRdW90YRIcCg90aW1lX3RvX2xpdmVfbXMYBiABKARIAogBAUINCgtfcGFydGl0aW9uc0ISChBfYmF0Y2hfYnl0ZXNfbWF4QhIKEF90aW1lX3RvX2xpdmVfbXMiSQoMQmFja2xvZ1F1b3RhEg0KBWJ5dGVzGAEgASgEEioKBnBvbGljeRgCIAEoDjIaLm1pbGxyYWNlLnYxLkJhY2tsb2dQb2xpY3kiUwoJUmV0ZW50aW9uEg4KBmFnZV9tcxgBIAEoBBINCgVieXRlcxgCIAEoBBIPCgdmb3JldmVyGAMgASgIEhYKDnVuYWNrZWRfYWdlX21zGAQgASgEIjAKB1RpZXJpbmcSEgoKaG90X2FnZV9tcxgBIAEoBBIRCglob3RfYnl0ZXMYAiABKAQimAEKC1RvcGljU3RhdHVzEjAKCnBhcnRpdGlvbnMYASADKAsyHC5taWxscmFjZS52MS5QYXJ0aXRpb25TdGF0dXMSFAoMc3RvcmVkX2J5dGVzGAIgASgEEhoKEnN1YnNjcmlwdGlvbl9jb3VudBgDIAEoDRIRCglob3RfYnl0ZXMYBCABKAQSEgoKY29sZF9ieXRlcxgFIAEoBCKcAgoPUGFydGl0aW9uU3RhdHVzEhEKCXBhcnRpdGlvbhgBIAEoDRIUCgxzdGFydF9vZmZzZXQYAiABKAQSEgoKZW5kX29mZnNldBgDIAEoBBIUCgxzdG9yZWRfYnl0ZXMYBCABKAQSGwoTbGFzdF9hcHBlbmRfdGltZV9tcxgFIAEoBBIqCgVvd25lchgGIAEoCzIbLm1pbGxyYWNlLnYxLlBhcnRpdGlvbk93bmVyEg4KBmRhbWFnZRgHIAEoCRIYChBob3Rfc3RhcnRfb2Zmc2V0GAggASgEEhwKFG9mZmxvYWRlZF9lbmRfb2Zmc2V0GAkgASgEEhEKCWhvdF9ieXRlcxgKIAEoBBISCgpjb2xkX2J5dGVzGAsgASgEIlIKDlBhcnRpdGlvbk93bmVyEhEKCXBhcnRpdGlvbhgBIAEoDRINCgVzaGFyZBgCIAEoCRINCgVlcG9jaBgDIAEoDRIPCgdhZGRyZXNzGAQgASgJImoKEUFwcGx5VG9waWNSZXF1ZXN0EgwKBG5hbWUYASABKAkSJAoEc3BlYxgCIAEoCzIWLm1pbGxyYWNlLnYxLlRvcGljU3BlYxIQCghyZXZpc2lvbhgDIAEoCRIPCgdkcnlfcnVuGAQgASgIIlkKEkFwcGx5VG9waWNSZXNwb25zZRIhCgV0b3BpYxgBIAEoCzISLm1pbGxyYWNlLnYxLlRvcGljEg8KB2NoYW5nZXMYAiADKAkSDwoHY3JlYXRlZBgDIAEoCCIfCg9HZXRUb3BpY1JlcXVlc3QSDAoEbmFtZRgBIAEoCSI1ChBHZXRUb3BpY1Jlc3BvbnNlEiEKBXRvcGljGAEgASgLMhIubWlsbHJhY2UudjEuVG9waWMiSgoRTGlzdFRvcGljc1JlcXVlc3QSDgoGcHJlZml4GAEgASgJEhEKCXBhZ2Vfc2l6ZRgCIAEoDRISCgpwYWdlX3Rva2VuGAMgASgJIlEKEkxpc3RUb3BpY3NSZXNwb25zZRIiCgZ0b3BpY3MYASADKAsyEi5taWxscmFjZS52MS5Ub3BpYxIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiNAoSRGVsZXRlVG9waWNSZXF1ZXN0EgwKBG5hbWUYASABKAkSEAoIdG9waWNfaWQYAiABKAkiFQoTRGVsZXRlVG9waWNSZXNwb25zZSIxChNPZmZsb2FkVG9waWNSZXF1ZXN0EgwKBG5hbWUYASABKAkSDAoEd2FpdBgCIAEoCCJAChRPZmZsb2FkVG9waWNSZXNwb25zZRIoCgZzdGF0dXMYASABKAsyGC5taWxscmFjZS52MS5Ub3BpY1N0YXR1cyIiChJMb2NhdGVUb3BpY1JlcXVlc3QSDAoEbmFtZRgBIAEoCSJUChNMb2NhdGVUb3BpY1Jlc3BvbnNlEhAKCHRvcGljX2lkGAEgASgJEisKBm93bmVycxgCIAMoCzIbLm1pbGxyYWNlLnYxLlBhcnRpdGlvbk93bmVyIl0KEkxpc3REZWxheWVkUmVxdWVzdBIMCgRuYW1lGAEgASgJEhEKCXBhcnRpdGlvbhgCIAEoDRITCgtmcm9tX29mZnNldBgDIAEoBBIRCglwYWdlX3NpemUYBCABKA0iWAoTTGlzdERlbGF5ZWRSZXNwb25zZRIsCgdkZWxheWVkGAEgAygLMhsubWlsbHJhY2UudjEuRGVsYXllZFJlY29yZHMSEwoLbmV4dF9vZmZzZXQYAiABKAQiUgoORGVsYXllZFJlY29yZHMSFAoMZmlyc3Rfb2Zmc2V0GAEgASgEEhMKC2xhc3Rfb2Zmc2V0GAIgASgEEhUKDWRlbGl2ZXJfYXRfbXMYAyABKAQiYgoUQ2FuY2VsRGVsYXllZFJlcXVlc3QSDAoEbmFtZRgBIAEoCRIRCglwYXJ0aXRpb24YAiABKA0SFAoMZmlyc3Rfb2Zmc2V0GAMgASgEEhMKC2xhc3Rfb2Zmc2V0GAQgASgEIioKFUNhbmNlbERlbGF5ZWRSZXNwb25zZRIRCgljYW5jZWxsZWQYASABKAQqcgoNQmFja2xvZ1BvbGljeRIeChpCQUNLTE9HX1BPTElDWV9VTlNQRUNJRklFRBAAEiEKHUJBQ0tMT0dfUE9MSUNZX1JFRlVTRV9QVUJMSVNIEAESHgoaQkFDS0xPR19QT0xJQ1lfRFJPUF9PTERFU1QQAjLIBQoMVG9waWNTZXJ2aWNlElMKCkFwcGx5VG9waWMSHi5taWxscmFjZS52MS5BcHBseVRvcGljUmVxdWVzdBofLm1pbGxyYWNlLnYxLkFwcGx5VG9waWNSZXNwb25zZSIEyPMYBBJNCghHZXRUb3BpYxIcLm1pbGxyYWNlLnYxLkdldFRvcGljUmVxdWVzdBodLm1pbGxyYWNlLnYxLkdldFRvcGljUmVzcG9uc2UiBMjzGAESUwoKTGlzdFRvcGljcxIeLm1pbGxyYWNlLnYxLkxpc3RUb3BpY3NSZXF1ZXN0Gh8ubWlsbHJhY2UudjEuTGlzdFRvcGljc1Jlc3BvbnNlIgTI8xgBElYKC0RlbGV0ZVRvcGljEh8ubWlsbHJhY2UudjEuRGVsZXRlVG9waWNSZXF1ZXN0GiAubWlsbHJhY2UudjEuRGVsZXRlVG9waWNSZXNwb25zZSIEyPMYBBJZCgxPZmZsb2FkVG9waWMSIC5taWxscmFjZS52MS5PZmZsb2FkVG9waWNSZXF1ZXN0GiEubWlsbHJhY2UudjEuT2ZmbG9hZFRvcGljUmVzcG9uc2UiBMjzGAQSVgoLTGlzdERlbGF5ZWQSHy5taWxscmFjZS52MS5MaXN0RGVsYXllZFJlcXVlc3QaIC5taWxscmFjZS52MS5MaXN0RGVsYXllZFJlc3BvbnNlIgTI8xgDElwKDUNhbmNlbERlbGF5ZWQSIS5taWxscmFjZS52MS5DYW5jZWxEZWxheWVkUmVxdWVzdBoiLm1pbGxyYWNlLnYxLkNhbmNlbERlbGF5ZWRSZXNwb25zZSIEyPMYAhJWCgtMb2NhdGVUb3BpYxIfLm1pbGxyYWNlLnYxLkxvY2F0ZVRvcGljUmVxdWVzdBogLm1pbGxyYWNlLnYxLkxvY2F0ZVRvcGljUmVzcG9uc2UiBMjzGAFiBnByb3RvMw", [file_millrace_v1_permission]);
 
 /**
  * @generated from message millrace.v1.Topic
@@ -97,6 +97,14 @@ export type TopicSpec = Message<"millrace.v1.TopicSpec"> & {
    * @generated from field: millrace.v1.BacklogQuota backlog_quota = 5;
    */
   backlogQuota?: BacklogQuota | undefined;
+
+  /**
+   * Queues do not deliver records any more that have been due for so long; of records published from then on. 0, the
+   * default: for ever. A batch may say less.
+   *
+   * @generated from field: optional uint64 time_to_live_ms = 6;
+   */
+  timeToLiveMs?: bigint | undefined;
 };
 
 /**
@@ -635,6 +643,146 @@ export const LocateTopicResponseSchema: GenMessage<LocateTopicResponse> = /*@__P
   messageDesc(file_millrace_v1_topic, 19);
 
 /**
+ * @generated from message millrace.v1.ListDelayedRequest
+ */
+export type ListDelayedRequest = Message<"millrace.v1.ListDelayedRequest"> & {
+  /**
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * @generated from field: uint32 partition = 2;
+   */
+  partition: number;
+
+  /**
+   * @generated from field: uint64 from_offset = 3;
+   */
+  fromOffset: bigint;
+
+  /**
+   * At most 1,000. Default 100.
+   *
+   * @generated from field: uint32 page_size = 4;
+   */
+  pageSize: number;
+};
+
+/**
+ * Describes the message millrace.v1.ListDelayedRequest.
+ * Use `create(ListDelayedRequestSchema)` to create a new message.
+ */
+export const ListDelayedRequestSchema: GenMessage<ListDelayedRequest> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_topic, 20);
+
+/**
+ * @generated from message millrace.v1.ListDelayedResponse
+ */
+export type ListDelayedResponse = Message<"millrace.v1.ListDelayedResponse"> & {
+  /**
+   * @generated from field: repeated millrace.v1.DelayedRecords delayed = 1;
+   */
+  delayed: DelayedRecords[];
+
+  /**
+   * For the next request; 0: there are no more.
+   *
+   * @generated from field: uint64 next_offset = 2;
+   */
+  nextOffset: bigint;
+};
+
+/**
+ * Describes the message millrace.v1.ListDelayedResponse.
+ * Use `create(ListDelayedResponseSchema)` to create a new message.
+ */
+export const ListDelayedResponseSchema: GenMessage<ListDelayedResponse> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_topic, 21);
+
+/**
+ * Records of one batch.
+ *
+ * @generated from message millrace.v1.DelayedRecords
+ */
+export type DelayedRecords = Message<"millrace.v1.DelayedRecords"> & {
+  /**
+   * @generated from field: uint64 first_offset = 1;
+   */
+  firstOffset: bigint;
+
+  /**
+   * @generated from field: uint64 last_offset = 2;
+   */
+  lastOffset: bigint;
+
+  /**
+   * @generated from field: uint64 deliver_at_ms = 3;
+   */
+  deliverAtMs: bigint;
+};
+
+/**
+ * Describes the message millrace.v1.DelayedRecords.
+ * Use `create(DelayedRecordsSchema)` to create a new message.
+ */
+export const DelayedRecordsSchema: GenMessage<DelayedRecords> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_topic, 22);
+
+/**
+ * @generated from message millrace.v1.CancelDelayedRequest
+ */
+export type CancelDelayedRequest = Message<"millrace.v1.CancelDelayedRequest"> & {
+  /**
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * @generated from field: uint32 partition = 2;
+   */
+  partition: number;
+
+  /**
+   * @generated from field: uint64 first_offset = 3;
+   */
+  firstOffset: bigint;
+
+  /**
+   * Inclusive; 0: first_offset only.
+   *
+   * @generated from field: uint64 last_offset = 4;
+   */
+  lastOffset: bigint;
+};
+
+/**
+ * Describes the message millrace.v1.CancelDelayedRequest.
+ * Use `create(CancelDelayedRequestSchema)` to create a new message.
+ */
+export const CancelDelayedRequestSchema: GenMessage<CancelDelayedRequest> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_topic, 23);
+
+/**
+ * @generated from message millrace.v1.CancelDelayedResponse
+ */
+export type CancelDelayedResponse = Message<"millrace.v1.CancelDelayedResponse"> & {
+  /**
+   * Those that were still held back; the others are due, were cancelled before, or never had a delivery time.
+   *
+   * @generated from field: uint64 cancelled = 1;
+   */
+  cancelled: bigint;
+};
+
+/**
+ * Describes the message millrace.v1.CancelDelayedResponse.
+ * Use `create(CancelDelayedResponseSchema)` to create a new message.
+ */
+export const CancelDelayedResponseSchema: GenMessage<CancelDelayedResponse> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_topic, 24);
+
+/**
  * What happens at the quota.
  *
  * @generated from enum millrace.v1.BacklogPolicy
@@ -729,6 +877,27 @@ export const TopicService: GenService<{
     methodKind: "unary";
     input: typeof OffloadTopicRequestSchema;
     output: typeof OffloadTopicResponseSchema;
+  },
+  /**
+   * Records of one partition that are held back until their delivery time, in the order of offsets.
+   *
+   * @generated from rpc millrace.v1.TopicService.ListDelayed
+   */
+  listDelayed: {
+    methodKind: "unary";
+    input: typeof ListDelayedRequestSchema;
+    output: typeof ListDelayedResponseSchema;
+  },
+  /**
+   * Takes records back before they are due: no queue delivers them any more. Readers still see them. Durable when it
+   * answers.
+   *
+   * @generated from rpc millrace.v1.TopicService.CancelDelayed
+   */
+  cancelDelayed: {
+    methodKind: "unary";
+    input: typeof CancelDelayedRequestSchema;
+    output: typeof CancelDelayedResponseSchema;
   },
   /**
    * Where the partitions are. Works on every broker.

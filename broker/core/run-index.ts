@@ -7,8 +7,8 @@
 // - runs are ascending and do not overlap (they may touch);
 // - no block is empty, none has more than `blockRunsMax` runs.
 // The owner may shrink a run that is in the index, never grow or move it.
-import { assert } from '../core/assert.ts';
-import type { Offset } from '../core/ids.ts';
+import { assert } from './assert.ts';
+import type { Offset } from './ids.ts';
 
 export interface OffsetRun {
   first: Offset;

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { seededRandom } from '../../broker/core/random.ts';
 import { RetryQueue } from '../../broker/subscription/retry-queue.ts';
-import { RunIndex, type OffsetRun } from '../../broker/subscription/run-index.ts';
+import { RunIndex, type OffsetRun } from '../../broker/core/run-index.ts';
 
 describe('RunIndex', () => {
   test('finds among thousands of runs, inserted and removed in any order, what a scan finds', () => {
