@@ -59,6 +59,11 @@ export class OpenSubscription {
     for (const { subscription } of this.parts) subscription.detach(consumer);
   }
 
+  /** As `detach`, but what the consumer holds stays held until the ack deadline. */
+  leave(consumer: Consumer): void {
+    for (const { subscription } of this.parts) subscription.leave(consumer);
+  }
+
   pump(): void {
     for (const { subscription } of this.parts) subscription.pump();
   }

@@ -107,7 +107,7 @@ export class TopicDirectory {
     if (bytes >= backlog.bytes) throw backlogFull(bytes, backlog.bytes);
   }
 
-  /** How long queues deliver a batch with the terms: as it says or as its topic says, whichever is shorter. 0: always. */
+  /** How long queues deliver a batch: as it says or as its topic says, whichever is shorter. 0: always. */
   timeToLiveOf(log: PartitionLog, { timeToLiveMs }: DeliveryTerms): number {
     const ofTopic = this.policyOf.get(log.id)?.timeToLiveMs ?? 0;
     if (ofTopic === 0 || timeToLiveMs === 0) return Math.max(ofTopic, timeToLiveMs);

@@ -111,6 +111,12 @@ export const limits = {
   outboxMax: 10_000,
   /** Bytes of what a consumer says about a failure (cut off). */
   failureTextBytesMax: 256,
+  /** One Pull, and one Acknowledge (reject). */
+  pullRecordsMax: 1_000,
+  pullRecordsDefault: 10,
+  pullBytesMax: 1 * MiB,
+  pullWaitMsMax: 20_000,
+  acksPerCallMax: 10_000,
   ackDeadlineMsDefault: 30_000,
   ackDeadlineMsMin: 1_000,
   ackDeadlineMsMax: 12 * 3600 * 1000,

@@ -1,6 +1,8 @@
 // ConsumeService and ReadService: each stream is a session.
 import type {
+  sendUnaryData,
   ServerDuplexStream,
+  ServerUnaryCall,
   ServerWritableStream,
   UntypedServiceImplementation,
 } from '@grpc/grpc-js';
@@ -10,6 +12,7 @@ import { BrokerError } from '../core/errors.ts';
 import { ReadRequestSchema, type ReadRequest } from '../../proto/gen/millrace/v1/read_pb.ts';
 import { ConsumeSession } from './consume-session.ts';
 import { decodeMessage } from './grpc-method.ts';
+import { acknowledge, pull } from './pull.ts';
 import { ReadSession, type ReadPlan } from './read-session.ts';
 import type { Sessions } from './sessions.ts';
 import { serviceError } from './status.ts';
@@ -19,6 +22,15 @@ export function consumeService(broker: Broker, sessions: Sessions): UntypedServi
   return {
     consumeStream(call: ServerDuplexStream<Buffer, Buffer>) {
       sessions.add(call, new ConsumeSession(call, broker));
+    },
+    pull(call: ServerUnaryCall<Buffer, unknown>, callback: sendUnaryData<unknown>) {
+      pull(broker, call, callback);
+    },
+    acknowledge(call: ServerUnaryCall<Buffer, unknown>, callback: sendUnaryData<unknown>) {
+      void acknowledge(broker, call.request).then(
+        (response) => callback(null, response),
+        (error: unknown) => callback(serviceError(error)),
+      );
     },
   };
 }

@@ -12,13 +12,7 @@ import type { Broker } from '../cluster/broker.ts';
 import type { OpenSubscription } from '../cluster/open-subscription.ts';
 import { BrokerError, toBrokerError } from '../core/errors.ts';
 import { limits } from '../core/limits.ts';
-import type {
-  BlockedReason,
-  Consumer,
-  HandOver,
-  Settlement,
-  SettlementFailure,
-} from '../subscription/consumer.ts';
+import type { BlockedReason, Consumer, HandOver } from '../subscription/consumer.ts';
 import {
   AckConfirmationSchema,
   AckFailureSchema,
@@ -37,14 +31,10 @@ import {
 } from '../../proto/gen/millrace/v1/stream_pb.ts';
 import { WireWriter } from '../../proto/wire/writer.ts';
 import { boundStreamBuffers } from './grpc-window.ts';
-import { errorItem, serviceError } from './status.ts';
+import { settleRanges } from './settle.ts';
+import { serviceError } from './status.ts';
 import { blockReasonOf, kindFromProto, kindToProto } from './subscription-convert.ts';
-import {
-  decodeConsumeFrame,
-  writeDelivery,
-  type AckRangeFields,
-  type ConsumeFrame,
-} from './wire/delivery-codec.ts';
+import { decodeConsumeFrame, writeDelivery, type ConsumeFrame } from './wire/delivery-codec.ts';
 
 const field = {
   opened: 1,
@@ -208,7 +198,8 @@ export class ConsumeSession implements Consumer {
     }
     this.records = Math.min(this.records + frame.creditRecords, creditMax);
     this.bytes = Math.min(this.bytes + frame.creditBytes, creditMax);
-    const failures = this.settle(frame.acks);
+    const failures =
+      this.subscription === undefined ? [] : settleRanges(this.subscription, this, frame.acks);
     if (frame.confirmId !== 0) this.confirmWhenDurable(frame.confirmId, failures);
     else for (const failure of failures) this.put(field.ackFailures, AckFailureSchema, failure);
     if (frame.creditRecords > 0 || frame.creditBytes > 0) this.subscription?.pump();
@@ -223,40 +214,6 @@ export class ConsumeSession implements Consumer {
         confirmId: BigInt(confirmId),
         failures,
       });
-    });
-  }
-
-  /** Settles ranges, partition by partition in the order in which they came. Answers what failed. */
-  private settle(acks: readonly AckRangeFields[]): AckFailure[] {
-    const failures: AckFailure[] = [];
-    for (let from = 0; from < acks.length;) {
-      const partition = (acks[from] as AckRangeFields).partition;
-      let to = from + 1;
-      while (to < acks.length && acks[to]?.partition === partition) to++;
-      const run = acks.slice(from, to);
-      const outcomes = this.settlePartition(partition, run);
-      outcomes.forEach((outcome, i) => {
-        if (outcome !== undefined) failures.push(ackFailure(run[i] as AckRangeFields, outcome));
-      });
-      from = to;
-    }
-    return failures;
-  }
-
-  private settlePartition(
-    partition: number,
-    acks: readonly AckRangeFields[],
-  ): readonly (SettlementFailure | undefined)[] {
-    const known = acks.filter(({ verb }) => verbs[verb] !== undefined);
-    const settlements = known.map((ack): Settlement => ({
-      ...ack,
-      verb: verbs[ack.verb] ?? 'ack',
-    }));
-    const outcomes = this.subscription?.settle(this, partition, settlements) ?? [];
-    // A verb that there is not fails alone, like a range that does not fit.
-    return acks.map((ack) => {
-      const index = known.indexOf(ack);
-      return index < 0 ? 'wrong_verb' : outcomes[index];
     });
   }
 
@@ -295,54 +252,6 @@ export class ConsumeSession implements Consumer {
 
 /** A frame with several deliveries has at most so many bytes. */
 const frameBytesMax = 1024 * 1024;
-
-const verbs: Readonly<Record<number, Settlement['verb']>> = {
-  [AckVerb.ACK]: 'ack',
-  [AckVerb.NACK]: 'nack',
-  [AckVerb.EXTEND]: 'extend',
-  [AckVerb.RETURN]: 'return',
-  [AckVerb.CUMULATIVE]: 'cumulative',
-  [AckVerb.REJECT]: 'reject',
-};
-
-function ackFailure(ack: AckRangeFields, failure: SettlementFailure): AckFailure {
-  const { partition, firstOffset, lastOffset, lease } = ack;
-  return create(AckFailureSchema, {
-    partition,
-    firstOffset: BigInt(firstOffset),
-    lastOffset: BigInt(lastOffset),
-    lease: BigInt(lease),
-    error: errorItem(settlementError(failure, ack)),
-  });
-}
-
-function settlementError(failure: SettlementFailure, ack: AckRangeFields): BrokerError {
-  const range = `${ack.firstOffset}-${ack.lastOffset} of partition ${ack.partition}`;
-  switch (failure) {
-    case 'lease_lost':
-      return new BrokerError(
-        'LEASE_LOST',
-        `records ${range} are not held under lease ${ack.lease} any more; they were or will be delivered again`,
-      );
-    case 'invalid':
-      return new BrokerError(
-        'ACK_INVALID',
-        `records ${range} were not delivered, or are no range; settle what was delivered`,
-      );
-    case 'outbox_full':
-      return new BrokerError(
-        'LIMIT_REACHED',
-        `${limits.outboxMax} records are on their way to the dead-letter topic already; see why they do not arrive, ` +
-          'with millrace subscription describe',
-        { metadata: { limit: 'outboxMax' } },
-      );
-    case 'wrong_verb':
-      return new BrokerError(
-        'ACK_INVALID',
-        'this verb does not fit the kind of subscription; use CUMULATIVE for streams, all others for queues',
-      );
-  }
-}
 
 function protocol(message: string): BrokerError {
   return new BrokerError('STREAM_PROTOCOL', message);

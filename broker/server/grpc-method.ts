@@ -18,6 +18,7 @@ import { malformed } from './wire/publish-codec.ts';
 const rawResponses = new Set([
   'PublishService/PublishStream',
   'ConsumeService/ConsumeStream',
+  'ConsumeService/Pull',
   'ReadService/Read',
 ]);
 

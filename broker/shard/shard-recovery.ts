@@ -4,7 +4,7 @@
 // - Each object is set by its newest checkpoint entry; what came before that one is overwritten by it, and what came
 //   after is applied in order. Entries of an object that is not known (yet) are before its checkpoint: ignored.
 // - Nothing is removed because it is missing somewhere: only by its own `dropped` or `removed` entry.
-import { decodeStoredHeader } from '../batch/stored-header.ts';
+import { decodeStoredHeader, type StoredHeader } from '../batch/stored-header.ts';
 import { assert } from '../core/assert.ts';
 import { entryTypes } from '../core/entry-types.ts';
 import { BrokerError } from '../core/errors.ts';
@@ -60,12 +60,7 @@ export class ShardRecovery implements Recovery {
       case entryTypes.batch: {
         const header = decodeStoredHeader(page, frame.guardAt);
         assert(header !== undefined, 'a frame with a valid CRC holds a valid batch header');
-        const id = partitionId(header.partitionId);
-        this.log(id).replayBatch(header);
-        const { baseOffset: first, recordCount: count, deliverAtMs, priority } = header;
-        if (deliverAtMs > 0 || priority > 0) {
-          this.marksOf(id).push({ first, count, deliverAtMs, priority });
-        }
+        this.replayBatch(header);
         break;
       }
       case entryTypes.publisherOpened: {
@@ -134,6 +129,14 @@ export class ShardRecovery implements Recovery {
       this.log(id).restoreMarks(marks.filter(({ first }, i) => first !== marks[i - 1]?.first));
     }
     this.marks.clear();
+  }
+
+  private replayBatch(header: StoredHeader): void {
+    const id = partitionId(header.partitionId);
+    this.log(id).replayBatch(header);
+    const { baseOffset: first, recordCount: count, deliverAtMs, priority } = header;
+    if (deliverAtMs === 0 && priority === 0) return;
+    this.marksOf(id).push({ first, count, deliverAtMs, priority });
   }
 
   private marksOf(id: PartitionId): BatchMark[] {

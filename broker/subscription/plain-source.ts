@@ -2,7 +2,7 @@
 // nothing claims, so it costs nothing to keep.
 //
 // Which goes next: of the highest priority first; of one priority what was held back and is due, then by offset. Of
-// ten hand-overs one goes by offset whatever its priority, so that nothing starves.
+// ten hand-overs one goes to what is oldest whatever its priority, so that nothing starves.
 import { assert } from '../core/assert.ts';
 import type { Offset } from '../core/ids.ts';
 import { limits } from '../core/limits.ts';
@@ -13,7 +13,7 @@ import { ReleasedRuns } from './released-runs.ts';
 const none: FreshNext = { kind: 'none' };
 const delayed: FreshNext = { kind: 'held', reason: 'delayed' };
 
-/** After so many hand-overs out of turn one goes by offset. */
+/** After so many hand-overs out of turn one goes to what is oldest. */
 const preferredInRowMax = 9;
 
 export class PlainSource implements FreshSource {
@@ -40,8 +40,7 @@ export class PlainSource implements FreshSource {
   next(end: Offset, recordsMax: number): FreshNext {
     if (!this.hasExceptions) return this.byOffset(end, recordsMax);
     if (this.preferredInRow >= preferredInRowMax) {
-      const oldest = this.byOffset(end, recordsMax);
-      if (oldest.kind === 'run') return oldest;
+      return this.oldest(end, recordsMax);
     }
     return this.preferred(end, recordsMax) ?? this.byOffset(end, recordsMax);
   }
@@ -50,10 +49,9 @@ export class PlainSource implements FreshSource {
     const expected = this.claims.nextFree(this.hasExceptions ? first : this.from);
     const isNext = expected === first && this.claims.freeUntil(first, last + 1) > last;
     assert(isNext, `records ${first}-${last} are not the next fresh ones`);
-    if (first === this.from) {
-      this.from = last + 1;
-      this.preferredInRow = 0;
-    } else this.preferredInRow++;
+    const wasOldest = first === this.from || this.preferredInRow >= preferredInRowMax;
+    if (first === this.from) this.from = last + 1;
+    this.preferredInRow = wasOldest ? 0 : this.preferredInRow + 1;
   }
 
   offer(): void {
@@ -107,6 +105,17 @@ export class PlainSource implements FreshSource {
     }
     const limit = this.marks.nextHeld(first, Math.min(end, first + recordsMax));
     return { kind: 'run', first, last: this.claims.freeUntil(first, limit) - 1 };
+  }
+
+  /** By offset, or of what was held back what is older than that. */
+  private oldest(end: Offset, recordsMax: number): FreshNext {
+    let oldest = this.byOffset(end, recordsMax);
+    for (const runs of this.late) {
+      const run = runs.next(this.claims, recordsMax);
+      if (run === undefined) continue;
+      if (oldest.kind !== 'run' || run.first < oldest.first) oldest = { kind: 'run', ...run };
+    }
+    return oldest;
   }
 
   /** What goes before the others; undefined: nothing does. */

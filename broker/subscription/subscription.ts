@@ -61,6 +61,12 @@ export class Subscription {
     this.changeConsumers(this.consumers.filter((other) => other !== consumer));
   }
 
+  /** The consumer goes, and what it holds stays held until the ack deadline. */
+  leave(consumer: Consumer): void {
+    if (!this.consumers.includes(consumer)) return;
+    this.changeConsumers(this.consumers.filter((other) => other !== consumer));
+  }
+
   /** A consumer has new credit, or room in its output again. */
   pump(): void {
     const dispatchers = [...this.dispatchers.values()];

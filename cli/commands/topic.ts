@@ -309,5 +309,6 @@ function retentionOf(options: SpecOptions): Retention | undefined {
 
 function topicRow(topic: Topic): (string | number)[] {
   const records = topic.partitions.reduce((sum, p) => sum + p.endOffset - p.startOffset, 0);
-  return [topic.name, topic.spec.partitions, records, sizeText(topic.storedBytes), topic.subscriptionCount];
+  const { name, spec, storedBytes, subscriptionCount } = topic;
+  return [name, spec.partitions, records, sizeText(storedBytes), subscriptionCount];
 }

@@ -15,6 +15,7 @@ import {
   type Handler,
 } from './consume/consumption.ts';
 import type { ConsumerOptions } from './consume/options.ts';
+import { pullMessages, type PulledMessage, type PullOptions } from './consume/pull.ts';
 import type { PublisherOptions } from './publish/options.ts';
 import { Publisher } from './publish/publisher.ts';
 import { PublishStream } from './publish/publish-stream.ts';
@@ -126,6 +127,18 @@ export class Client implements AsyncDisposable {
     );
     this.opened.add(consumption);
     return consumption;
+  }
+
+  /**
+   * Takes some records of a queue without a stream, for scripts and functions: each is held until it is acked or the
+   * subscription's ack deadline. Empty: nothing came in time.
+   *
+   * ```ts
+   * for (const message of await client.pull('orders', 'billing', { waitMs: 5_000 })) await message.ack();
+   * ```
+   */
+  pull(topic: string, subscription: string, options: PullOptions = {}): Promise<PulledMessage[]> {
+    return pullMessages({ connection: this.connection, topic, subscription }, options);
   }
 
   /** What answers at this address. */

@@ -101,6 +101,17 @@ export class Connection {
     }
   }
 
+  /** Makes a call once and gives the answer as it came; it may take `extraMs` longer than others. */
+  unaryFrame<I extends DescMessage, O extends DescMessage>(
+    method: DescMethodUnary<I, O>,
+    request: MessageInitShape<I>,
+    options: { readonly extraMs: number; readonly signal: AbortSignal | undefined },
+  ): Promise<Buffer> {
+    const deadline = new Date(Date.now() + this.callTimeoutMs + options.extraMs);
+    const bytes = encodeMessage(method.input, request);
+    return this.callOnce(methodPath(method), bytes, deadline, options.signal);
+  }
+
   openBidi(method: DescMethodBiDiStreaming, events: StreamEvents): RawBidiStream {
     this.checkOpen();
     const call = this.grpc.makeBidiStreamRequest(methodPath(method), asIs, asIs);

@@ -35,6 +35,7 @@ export {
   type Handler,
 } from './consume/consumption.ts';
 export type { Message, NackOptions } from './consume/message.ts';
+export type { PulledMessage, PullOptions } from './consume/pull.ts';
 export type { ConsumerOptions } from './consume/options.ts';
 export { MillraceError, type ErrorEffect, type ErrorKind } from './errors.ts';
 export type { PublisherOptions } from './publish/options.ts';

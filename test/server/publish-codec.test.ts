@@ -28,6 +28,10 @@ const append = fc.record({
   partition: uint32,
   sequence: uint53,
   expectedOffset: fc.option(uint53, { nil: undefined }),
+  deliverAtMs: uint53,
+  delayMs: uint53,
+  timeToLiveMs: uint53,
+  priority: uint32,
   batch,
 });
 const request = fc.record({
@@ -41,6 +45,9 @@ function appendMessage({ sequence, expectedOffset, ...rest }: AppendSample) {
   return {
     ...rest,
     sequence: BigInt(sequence),
+    deliverAtMs: BigInt(rest.deliverAtMs),
+    delayMs: BigInt(rest.delayMs),
+    timeToLiveMs: BigInt(rest.timeToLiveMs),
     ...(expectedOffset !== undefined && { expectedOffset: BigInt(expectedOffset) }),
   };
 }

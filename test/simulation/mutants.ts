@@ -50,7 +50,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'acks are not journaled',
     file: 'subscription/queue-dispatcher.ts',
-    find: 'if (acked.length > 0) this.journalAcks(acked);',
+    find: 'if (acked.length > 0) this.journal.acks(acked);',
     replace: '',
   },
   {
@@ -61,7 +61,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'attempts are not journaled',
-    file: 'subscription/queue-dispatcher.ts',
+    file: 'subscription/queue-journal.ts',
     find: 'if (runs.length === 0) return;',
     replace: 'if (runs.length >= 0) return;',
   },

@@ -63,6 +63,17 @@ function readReadItem(frame: Buffer, reader: WireReader, events: ReadEvents): vo
   } else reader.skip(tag & 7);
 }
 
+/** The deliveries of a PullResponse. Throws RESPONSE_MALFORMED. */
+export function readPullResponse(frame: Buffer): DeliveryFields[] {
+  const deliveries: DeliveryFields[] = [];
+  readItems(frame, 'PullResponse', (reader) => {
+    const tag = reader.tag();
+    if (tag === ((2 << 3) | wireBytes)) deliveries.push(readDelivery(frame, reader));
+    else reader.skip(tag & 7);
+  });
+  return deliveries;
+}
+
 export interface ConsumeEvents {
   opened(opened: ConsumerOpened): void;
   delivered(delivery: DeliveryFields): void;

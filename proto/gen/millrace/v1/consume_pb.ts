@@ -17,7 +17,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file millrace/v1/consume.proto.
  */
 export const file_millrace_v1_consume: GenFile = /*@__PURE__*/
-  fileDesc("ChltaWxscmFjZS92MS9jb25zdW1lLnByb3RvEgttaWxscmFjZS52MSKdAQoUQ29uc3VtZVN0cmVhbVJlcXVlc3QSJwoEb3BlbhgBIAEoCzIZLm1pbGxyYWNlLnYxLkNvbnN1bWVyT3BlbhIjCgZjcmVkaXQYAiABKAsyEy5taWxscmFjZS52MS5DcmVkaXQSIwoEYWNrcxgDIAMoCzIVLm1pbGxyYWNlLnYxLkFja1JhbmdlEhIKCmNvbmZpcm1faWQYBCABKAQicgoMQ29uc3VtZXJPcGVuEg0KBXRvcGljGAEgASgJEhQKDHN1YnNjcmlwdGlvbhgCIAEoCRIQCghjb25zdW1lchgDIAEoCRIrCgRraW5kGAQgASgOMh0ubWlsbHJhY2UudjEuU3Vic2NyaXB0aW9uS2luZCIoCgZDcmVkaXQSDwoHcmVjb3JkcxgBIAEoDRINCgVieXRlcxgCIAEoDSKdAQoIQWNrUmFuZ2USEQoJcGFydGl0aW9uGAEgASgNEhQKDGZpcnN0X29mZnNldBgCIAEoBBITCgtsYXN0X29mZnNldBgDIAEoBBIiCgR2ZXJiGAQgASgOMhQubWlsbHJhY2UudjEuQWNrVmVyYhINCgVsZWFzZRgFIAEoBBIQCghkZWxheV9tcxgGIAEoDRIOCgZyZWFzb24YByABKAki+wIKFUNvbnN1bWVTdHJlYW1SZXNwb25zZRIrCgZvcGVuZWQYASABKAsyGy5taWxscmFjZS52MS5Db25zdW1lck9wZW5lZBIpCgpkZWxpdmVyaWVzGAIgAygLMhUubWlsbHJhY2UudjEuRGVsaXZlcnkSHgoEZ2FwcxgDIAMoCzIQLm1pbGxyYWNlLnYxLkdhcBIzCg1jb25maXJtYXRpb25zGAQgAygLMhwubWlsbHJhY2UudjEuQWNrQ29uZmlybWF0aW9uEjQKCmFzc2lnbm1lbnQYBSABKAsyIC5taWxscmFjZS52MS5QYXJ0aXRpb25Bc3NpZ25tZW50EisKC2xlYXNlc19sb3N0GAYgAygLMhYubWlsbHJhY2UudjEuTGVhc2VMb3N0Ei0KDGFja19mYWlsdXJlcxgHIAMoCzIXLm1pbGxyYWNlLnYxLkFja0ZhaWx1cmUSIwoGbm90aWNlGAggASgLMhMubWlsbHJhY2UudjEuTm90aWNlIoEBCg5Db25zdW1lck9wZW5lZBIQCghjb25zdW1lchgBIAEoCRIrCgRraW5kGAIgASgOMh0ubWlsbHJhY2UudjEuU3Vic2NyaXB0aW9uS2luZBIXCg9hY2tfZGVhZGxpbmVfbXMYAyABKA0SFwoPcGFydGl0aW9uX2NvdW50GAQgASgNIiUKE1BhcnRpdGlvbkFzc2lnbm1lbnQSDgoGYWN0aXZlGAEgAygNIi0KCUxlYXNlTG9zdBIRCglwYXJ0aXRpb24YASABKA0SDQoFbGVhc2UYAiABKAQiUAoPQWNrQ29uZmlybWF0aW9uEhIKCmNvbmZpcm1faWQYASABKAQSKQoIZmFpbHVyZXMYAiADKAsyFy5taWxscmFjZS52MS5BY2tGYWlsdXJlInwKCkFja0ZhaWx1cmUSEQoJcGFydGl0aW9uGAEgASgNEhQKDGZpcnN0X29mZnNldBgCIAEoBBITCgtsYXN0X29mZnNldBgDIAEoBBINCgVsZWFzZRgEIAEoBBIhCgVlcnJvchgFIAEoCzISLm1pbGxyYWNlLnYxLkVycm9yKqABCgdBY2tWZXJiEhgKFEFDS19WRVJCX1VOU1BFQ0lGSUVEEAASEAoMQUNLX1ZFUkJfQUNLEAESEQoNQUNLX1ZFUkJfTkFDSxACEhMKD0FDS19WRVJCX0VYVEVORBADEhMKD0FDS19WRVJCX1JFVFVSThAEEhcKE0FDS19WRVJCX0NVTVVMQVRJVkUQBRITCg9BQ0tfVkVSQl9SRUpFQ1QQBjJyCg5Db25zdW1lU2VydmljZRJgCg1Db25zdW1lU3RyZWFtEiEubWlsbHJhY2UudjEuQ29uc3VtZVN0cmVhbVJlcXVlc3QaIi5taWxscmFjZS52MS5Db25zdW1lU3RyZWFtUmVzcG9uc2UiBMjzGAMoATABYgZwcm90bzM", [file_millrace_v1_error, file_millrace_v1_permission, file_millrace_v1_stream, file_millrace_v1_subscription]);
+  fileDesc("ChltaWxscmFjZS92MS9jb25zdW1lLnByb3RvEgttaWxscmFjZS52MSKdAQoUQ29uc3VtZVN0cmVhbVJlcXVlc3QSJwoEb3BlbhgBIAEoCzIZLm1pbGxyYWNlLnYxLkNvbnN1bWVyT3BlbhIjCgZjcmVkaXQYAiABKAsyEy5taWxscmFjZS52MS5DcmVkaXQSIwoEYWNrcxgDIAMoCzIVLm1pbGxyYWNlLnYxLkFja1JhbmdlEhIKCmNvbmZpcm1faWQYBCABKAQicgoMQ29uc3VtZXJPcGVuEg0KBXRvcGljGAEgASgJEhQKDHN1YnNjcmlwdGlvbhgCIAEoCRIQCghjb25zdW1lchgDIAEoCRIrCgRraW5kGAQgASgOMh0ubWlsbHJhY2UudjEuU3Vic2NyaXB0aW9uS2luZCIoCgZDcmVkaXQSDwoHcmVjb3JkcxgBIAEoDRINCgVieXRlcxgCIAEoDSKdAQoIQWNrUmFuZ2USEQoJcGFydGl0aW9uGAEgASgNEhQKDGZpcnN0X29mZnNldBgCIAEoBBITCgtsYXN0X29mZnNldBgDIAEoBBIiCgR2ZXJiGAQgASgOMhQubWlsbHJhY2UudjEuQWNrVmVyYhINCgVsZWFzZRgFIAEoBBIQCghkZWxheV9tcxgGIAEoDRIOCgZyZWFzb24YByABKAkifQoLUHVsbFJlcXVlc3QSDQoFdG9waWMYASABKAkSFAoMc3Vic2NyaXB0aW9uGAIgASgJEhMKC3JlY29yZHNfbWF4GAMgASgNEhEKCWJ5dGVzX21heBgEIAEoDRIPCgd3YWl0X21zGAUgASgNEhAKCGNvbnN1bWVyGAYgASgJIlIKDFB1bGxSZXNwb25zZRIXCg9hY2tfZGVhZGxpbmVfbXMYASABKA0SKQoKZGVsaXZlcmllcxgCIAMoCzIVLm1pbGxyYWNlLnYxLkRlbGl2ZXJ5Il4KEkFja25vd2xlZGdlUmVxdWVzdBINCgV0b3BpYxgBIAEoCRIUCgxzdWJzY3JpcHRpb24YAiABKAkSIwoEYWNrcxgDIAMoCzIVLm1pbGxyYWNlLnYxLkFja1JhbmdlIkAKE0Fja25vd2xlZGdlUmVzcG9uc2USKQoIZmFpbHVyZXMYASADKAsyFy5taWxscmFjZS52MS5BY2tGYWlsdXJlIvsCChVDb25zdW1lU3RyZWFtUmVzcG9uc2USKwoGb3BlbmVkGAEgASgLMhsubWlsbHJhY2UudjEuQ29uc3VtZXJPcGVuZWQSKQoKZGVsaXZlcmllcxgCIAMoCzIVLm1pbGxyYWNlLnYxLkRlbGl2ZXJ5Eh4KBGdhcHMYAyADKAsyEC5taWxscmFjZS52MS5HYXASMwoNY29uZmlybWF0aW9ucxgEIAMoCzIcLm1pbGxyYWNlLnYxLkFja0NvbmZpcm1hdGlvbhI0Cgphc3NpZ25tZW50GAUgASgLMiAubWlsbHJhY2UudjEuUGFydGl0aW9uQXNzaWdubWVudBIrCgtsZWFzZXNfbG9zdBgGIAMoCzIWLm1pbGxyYWNlLnYxLkxlYXNlTG9zdBItCgxhY2tfZmFpbHVyZXMYByADKAsyFy5taWxscmFjZS52MS5BY2tGYWlsdXJlEiMKBm5vdGljZRgIIAEoCzITLm1pbGxyYWNlLnYxLk5vdGljZSKBAQoOQ29uc3VtZXJPcGVuZWQSEAoIY29uc3VtZXIYASABKAkSKwoEa2luZBgCIAEoDjIdLm1pbGxyYWNlLnYxLlN1YnNjcmlwdGlvbktpbmQSFwoPYWNrX2RlYWRsaW5lX21zGAMgASgNEhcKD3BhcnRpdGlvbl9jb3VudBgEIAEoDSIlChNQYXJ0aXRpb25Bc3NpZ25tZW50Eg4KBmFjdGl2ZRgBIAMoDSItCglMZWFzZUxvc3QSEQoJcGFydGl0aW9uGAEgASgNEg0KBWxlYXNlGAIgASgEIlAKD0Fja0NvbmZpcm1hdGlvbhISCgpjb25maXJtX2lkGAEgASgEEikKCGZhaWx1cmVzGAIgAygLMhcubWlsbHJhY2UudjEuQWNrRmFpbHVyZSJ8CgpBY2tGYWlsdXJlEhEKCXBhcnRpdGlvbhgBIAEoDRIUCgxmaXJzdF9vZmZzZXQYAiABKAQSEwoLbGFzdF9vZmZzZXQYAyABKAQSDQoFbGVhc2UYBCABKAQSIQoFZXJyb3IYBSABKAsyEi5taWxscmFjZS52MS5FcnJvciqgAQoHQWNrVmVyYhIYChRBQ0tfVkVSQl9VTlNQRUNJRklFRBAAEhAKDEFDS19WRVJCX0FDSxABEhEKDUFDS19WRVJCX05BQ0sQAhITCg9BQ0tfVkVSQl9FWFRFTkQQAxITCg9BQ0tfVkVSQl9SRVRVUk4QBBIXChNBQ0tfVkVSQl9DVU1VTEFUSVZFEAUSEwoPQUNLX1ZFUkJfUkVKRUNUEAYyjQIKDkNvbnN1bWVTZXJ2aWNlEmAKDUNvbnN1bWVTdHJlYW0SIS5taWxscmFjZS52MS5Db25zdW1lU3RyZWFtUmVxdWVzdBoiLm1pbGxyYWNlLnYxLkNvbnN1bWVTdHJlYW1SZXNwb25zZSIEyPMYAygBMAESQQoEUHVsbBIYLm1pbGxyYWNlLnYxLlB1bGxSZXF1ZXN0GhkubWlsbHJhY2UudjEuUHVsbFJlc3BvbnNlIgTI8xgDElYKC0Fja25vd2xlZGdlEh8ubWlsbHJhY2UudjEuQWNrbm93bGVkZ2VSZXF1ZXN0GiAubWlsbHJhY2UudjEuQWNrbm93bGVkZ2VSZXNwb25zZSIEyPMYA2IGcHJvdG8z", [file_millrace_v1_error, file_millrace_v1_permission, file_millrace_v1_stream, file_millrace_v1_subscription]);
 
 /**
  * HOT. `open` in the first message only.
@@ -175,6 +175,130 @@ export const AckRangeSchema: GenMessage<AckRange> = /*@__PURE__*/
   messageDesc(file_millrace_v1_consume, 3);
 
 /**
+ * @generated from message millrace.v1.PullRequest
+ */
+export type PullRequest = Message<"millrace.v1.PullRequest"> & {
+  /**
+   * @generated from field: string topic = 1;
+   */
+  topic: string;
+
+  /**
+   * A queue or a keyed queue.
+   *
+   * @generated from field: string subscription = 2;
+   */
+  subscription: string;
+
+  /**
+   * At most 1,000. Default 10.
+   *
+   * @generated from field: uint32 records_max = 3;
+   */
+  recordsMax: number;
+
+  /**
+   * Batch bytes; a single larger batch is given nevertheless. At most and by default 1 MiB.
+   *
+   * @generated from field: uint32 bytes_max = 4;
+   */
+  bytesMax: number;
+
+  /**
+   * How long to wait for a first record, at most 20 s. 0: do not wait.
+   *
+   * @generated from field: uint32 wait_ms = 5;
+   */
+  waitMs: number;
+
+  /**
+   * As in ConsumerOpen.
+   *
+   * @generated from field: string consumer = 6;
+   */
+  consumer: string;
+};
+
+/**
+ * Describes the message millrace.v1.PullRequest.
+ * Use `create(PullRequestSchema)` to create a new message.
+ */
+export const PullRequestSchema: GenMessage<PullRequest> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_consume, 4);
+
+/**
+ * @generated from message millrace.v1.PullResponse
+ */
+export type PullResponse = Message<"millrace.v1.PullResponse"> & {
+  /**
+   * @generated from field: uint32 ack_deadline_ms = 1;
+   */
+  ackDeadlineMs: number;
+
+  /**
+   * Empty: nothing came in time.
+   *
+   * @generated from field: repeated millrace.v1.Delivery deliveries = 2;
+   */
+  deliveries: Delivery[];
+};
+
+/**
+ * Describes the message millrace.v1.PullResponse.
+ * Use `create(PullResponseSchema)` to create a new message.
+ */
+export const PullResponseSchema: GenMessage<PullResponse> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_consume, 5);
+
+/**
+ * @generated from message millrace.v1.AcknowledgeRequest
+ */
+export type AcknowledgeRequest = Message<"millrace.v1.AcknowledgeRequest"> & {
+  /**
+   * @generated from field: string topic = 1;
+   */
+  topic: string;
+
+  /**
+   * @generated from field: string subscription = 2;
+   */
+  subscription: string;
+
+  /**
+   * At most 10,000.
+   *
+   * @generated from field: repeated millrace.v1.AckRange acks = 3;
+   */
+  acks: AckRange[];
+};
+
+/**
+ * Describes the message millrace.v1.AcknowledgeRequest.
+ * Use `create(AcknowledgeRequestSchema)` to create a new message.
+ */
+export const AcknowledgeRequestSchema: GenMessage<AcknowledgeRequest> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_consume, 6);
+
+/**
+ * @generated from message millrace.v1.AcknowledgeResponse
+ */
+export type AcknowledgeResponse = Message<"millrace.v1.AcknowledgeResponse"> & {
+  /**
+   * Only what failed; all other ranges are durable.
+   *
+   * @generated from field: repeated millrace.v1.AckFailure failures = 1;
+   */
+  failures: AckFailure[];
+};
+
+/**
+ * Describes the message millrace.v1.AcknowledgeResponse.
+ * Use `create(AcknowledgeResponseSchema)` to create a new message.
+ */
+export const AcknowledgeResponseSchema: GenMessage<AcknowledgeResponse> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_consume, 7);
+
+/**
  * HOT.
  *
  * @generated from message millrace.v1.ConsumeStreamResponse
@@ -236,7 +360,7 @@ export type ConsumeStreamResponse = Message<"millrace.v1.ConsumeStreamResponse">
  * Use `create(ConsumeStreamResponseSchema)` to create a new message.
  */
 export const ConsumeStreamResponseSchema: GenMessage<ConsumeStreamResponse> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_consume, 4);
+  messageDesc(file_millrace_v1_consume, 8);
 
 /**
  * @generated from message millrace.v1.ConsumerOpened
@@ -268,7 +392,7 @@ export type ConsumerOpened = Message<"millrace.v1.ConsumerOpened"> & {
  * Use `create(ConsumerOpenedSchema)` to create a new message.
  */
 export const ConsumerOpenedSchema: GenMessage<ConsumerOpened> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_consume, 5);
+  messageDesc(file_millrace_v1_consume, 9);
 
 /**
  * @generated from message millrace.v1.PartitionAssignment
@@ -287,7 +411,7 @@ export type PartitionAssignment = Message<"millrace.v1.PartitionAssignment"> & {
  * Use `create(PartitionAssignmentSchema)` to create a new message.
  */
 export const PartitionAssignmentSchema: GenMessage<PartitionAssignment> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_consume, 6);
+  messageDesc(file_millrace_v1_consume, 10);
 
 /**
  * @generated from message millrace.v1.LeaseLost
@@ -309,7 +433,7 @@ export type LeaseLost = Message<"millrace.v1.LeaseLost"> & {
  * Use `create(LeaseLostSchema)` to create a new message.
  */
 export const LeaseLostSchema: GenMessage<LeaseLost> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_consume, 7);
+  messageDesc(file_millrace_v1_consume, 11);
 
 /**
  * @generated from message millrace.v1.AckConfirmation
@@ -333,7 +457,7 @@ export type AckConfirmation = Message<"millrace.v1.AckConfirmation"> & {
  * Use `create(AckConfirmationSchema)` to create a new message.
  */
 export const AckConfirmationSchema: GenMessage<AckConfirmation> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_consume, 8);
+  messageDesc(file_millrace_v1_consume, 12);
 
 /**
  * @generated from message millrace.v1.AckFailure
@@ -372,7 +496,7 @@ export type AckFailure = Message<"millrace.v1.AckFailure"> & {
  * Use `create(AckFailureSchema)` to create a new message.
  */
 export const AckFailureSchema: GenMessage<AckFailure> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_consume, 9);
+  messageDesc(file_millrace_v1_consume, 13);
 
 /**
  * What became of delivered records.
@@ -457,6 +581,27 @@ export const ConsumeService: GenService<{
     methodKind: "bidi_streaming";
     input: typeof ConsumeStreamRequestSchema;
     output: typeof ConsumeStreamResponseSchema;
+  },
+  /**
+   * Takes some records of a queue without a stream, for scripts and functions. They are held under leases until they
+   * are acknowledged, or until the ack deadline.
+   *
+   * @generated from rpc millrace.v1.ConsumeService.Pull
+   */
+  pull: {
+    methodKind: "unary";
+    input: typeof PullRequestSchema;
+    output: typeof PullResponseSchema;
+  },
+  /**
+   * Settles what Pull or a stream delivered. Durable when it answers. Queues only.
+   *
+   * @generated from rpc millrace.v1.ConsumeService.Acknowledge
+   */
+  acknowledge: {
+    methodKind: "unary";
+    input: typeof AcknowledgeRequestSchema;
+    output: typeof AcknowledgeResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_millrace_v1_consume, 0);
