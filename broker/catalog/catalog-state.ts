@@ -94,6 +94,10 @@ export class CatalogState {
     return this.subscriptionsById.values();
   }
 
+  get allSubscriptionsCount(): number {
+    return this.subscriptionsById.size;
+  }
+
   /** What the shards have still to drop. */
   *tombstones(): Generator<Tombstone, void> {
     yield* this.topicTombstones.values();

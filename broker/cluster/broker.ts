@@ -38,7 +38,7 @@ import { openPublisher, type OpenPublisher } from './open-publisher.ts';
 import type { OpenSubscription, SubscriptionPartition } from './open-subscription.ts';
 import type { OpenTopic } from './open-topic.ts';
 import { resolvePosition } from './positions.ts';
-import { TopicDirectory } from './topic-directory.ts';
+import { TopicDirectory, type SubscriptionStatus } from './topic-directory.ts';
 
 export class Broker {
   readonly clusterId: string;
@@ -293,6 +293,15 @@ export class Broker {
 
   subscriptionStatus(topicName: string, subscription: Subscription): SubscriptionPartition[] {
     return this.directory.openSubscription(this.topic(topicName), subscription).status();
+  }
+
+  /** All there are, as of now. */
+  subscriptionStatuses(): Iterable<SubscriptionStatus> {
+    return this.directory.subscriptionStatuses();
+  }
+
+  get subscriptionCount(): number {
+    return this.state.allSubscriptionsCount;
   }
 
   consumersOf(topicName: string, subscription: Subscription): figures.ConsumerFigures[] {

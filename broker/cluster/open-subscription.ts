@@ -1,6 +1,8 @@
 // A subscription as a consumer's stream holds it: partitions by index, over the shards that own them.
 import type { Subscription as CatalogSubscription } from '../catalog/subscription.ts';
 import { assertEqual } from '../core/assert.ts';
+import { BrokerError } from '../core/errors.ts';
+import type { PartitionLog } from '../log/partition-log.ts';
 import type { Shard } from '../shard/shard.ts';
 import type {
   Consumer,
@@ -8,6 +10,7 @@ import type {
   Settlement,
   SettlementFailure,
 } from '../subscription/consumer.ts';
+import { QueueDispatcher } from '../subscription/queue-dispatcher.ts';
 import type { Subscription, SubscriptionKind } from '../subscription/subscription.ts';
 import type { ConsumerFigures } from './figures.ts';
 import type { OpenTopic } from './open-topic.ts';
@@ -88,6 +91,34 @@ export class OpenSubscription {
     for (const { subscription } of this.parts) {
       await subscription.dispatcher(log.id)?.seek(offset);
     }
+  }
+
+  /** Throws PARTITION_OUT_OF_RANGE. */
+  log(partition: number): PartitionLog {
+    return this.topic.log(partition);
+  }
+
+  /** The queue's part in one partition. Throws SUBSCRIPTION_KIND_MISMATCH, PARTITION_OUT_OF_RANGE. */
+  queue(partition: number): QueueDispatcher {
+    const log = this.topic.log(partition);
+    for (const { subscription } of this.parts) {
+      const dispatcher = subscription.dispatcher(log.id);
+      if (dispatcher instanceof QueueDispatcher) return dispatcher;
+    }
+    throw new BrokerError(
+      'SUBSCRIPTION_KIND_MISMATCH',
+      `subscription ${this.described.name} is a stream, which has no records in other states; read its topic instead`,
+      { metadata: { kind: this.described.kind } },
+    );
+  }
+
+  /** Empty: it is not connected. */
+  consumerName(number: number): string {
+    for (const { subscription } of this.parts) {
+      const consumer = subscription.connected().find((one) => one.number === number);
+      if (consumer !== undefined) return consumer.name;
+    }
+    return '';
   }
 
   status(): SubscriptionPartition[] {

@@ -18,8 +18,20 @@ import type { PartitionLog } from '../log/partition-log.ts';
 import type { PartitionPolicy, ShardPolicies } from '../shard/policies.ts';
 import type { Shard } from '../shard/shard.ts';
 import type { ExpiringSubscription } from './idle-subscriptions.ts';
-import { OpenSubscription, type SubscriptionPart } from './open-subscription.ts';
+import {
+  OpenSubscription,
+  type SubscriptionPart,
+  type SubscriptionPartition,
+} from './open-subscription.ts';
 import { OpenTopic, topicNotFound } from './open-topic.ts';
+
+/** Where a subscription is in its partitions. */
+export interface SubscriptionStatus {
+  /** Full name. */
+  readonly topic: string;
+  readonly name: string;
+  readonly partitions: readonly SubscriptionPartition[];
+}
 
 export class TopicDirectory {
   private readonly catalog: CatalogStore;
@@ -125,6 +137,16 @@ export class TopicDirectory {
       );
       const topic = open.topic.name.full;
       yield { id, topic, name, expiresAfterMs: spec.expiresAfterMs, consumers };
+    }
+  }
+
+  /** Every subscription with its partitions, as of now. */
+  *subscriptionStatuses(): Generator<SubscriptionStatus> {
+    for (const subscription of this.catalog.state.subscriptions()) {
+      const open = this.byId.get(subscription.topicId);
+      if (open === undefined) continue;
+      const partitions = this.openSubscription(open, subscription).status();
+      yield { topic: open.topic.name.full, name: subscription.name, partitions };
     }
   }
 

@@ -109,6 +109,8 @@ export const limits = {
   keyedHeldMax: 1_000_000,
   /** Letters on their way to a dead-letter topic, per subscription and partition (retried instead). */
   outboxMax: 10_000,
+  /** Subscriptions that have metrics under their names (spill: the others are counted). */
+  subscriptionSeriesMax: 1_000,
   /** Bytes of what a consumer says about a failure (cut off). */
   failureTextBytesMax: 256,
   /** One Pull, and one Acknowledge (reject). */

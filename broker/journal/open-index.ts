@@ -10,6 +10,8 @@ export interface Location {
   /** Byte position of the frame in its page. */
   readonly at: number;
   readonly firstOffset: number;
+  /** Append time. */
+  readonly timeMs: number;
 }
 
 /** A run of whole batches of one stream in one generation. */
@@ -143,6 +145,7 @@ export class OpenIndex {
       page: this.firstPage + (rows.pages[index] as number),
       at: rows.ats[index] as number,
       firstOffset: rows.firstOffsets[index] as number,
+      timeMs: rows.times[index] as number,
     };
   }
 }

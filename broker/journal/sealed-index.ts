@@ -256,6 +256,7 @@ export class SealedIndex {
       page: this.firstPage + page.readUInt32LE(at + 4),
       at: page.readUInt32LE(at + 8),
       firstOffset: page.readDoubleLE(at + column.firstOffset),
+      timeMs: page.readDoubleLE(at + column.timeMs),
     };
   }
 

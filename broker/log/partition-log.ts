@@ -226,6 +226,12 @@ export class PartitionLog {
     return this.clip((await this.reader.startOf(offset)) ?? this.startOffset);
   }
 
+  /** As PartitionReader; 0: there is no such record. */
+  appendTimeOf(offset: Offset): number {
+    const exists = offset >= this.startOffset && offset < this.endOffset;
+    return exists ? (this.reader.appendTimeOf(offset) ?? 0) : 0;
+  }
+
   storedBytes(): number {
     if (this.startOffset >= this.endOffset) return 0;
     const { manifest } = this;

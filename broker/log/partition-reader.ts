@@ -116,6 +116,15 @@ export class PartitionReader {
     return (await this.cold.manifests.tailOfBytes(this, bytes - onlyHot)) ?? hot;
   }
 
+  /** When the record was appended; of one that only the store has: the earliest that it can have been. */
+  appendTimeOf(offset: Offset): number | undefined {
+    const hot = this.journal.index.find(this.id, offset);
+    if (hot !== undefined) return hot.timeMs;
+    const cold = this.manifest.find(offset);
+    if (cold === undefined) return undefined;
+    return cold.in === 'row' ? cold.row.firstTimeMs : cold.page.firstTimeMs;
+  }
+
   /** First offset of the batch, or in the store of the segment, that holds the given one. */
   async startOf(offset: Offset): Promise<Offset | undefined> {
     const hot = this.journal.index.find(this.id, offset);

@@ -35,6 +35,18 @@ export function prometheusMetrics(): PrometheusMetrics {
         },
       });
     },
+    gauges(name, help, labels, read) {
+      new Gauge({
+        name,
+        help,
+        labelNames: [...labels],
+        registers: [registry],
+        collect() {
+          this.reset();
+          for (const sample of read()) this.set({ ...sample.labels }, sample.value);
+        },
+      });
+    },
     text: () => registry.metrics(),
     contentType: registry.contentType,
   };

@@ -19,6 +19,7 @@ import {
   numberFromProto,
   positionFromProto,
 } from './subscription-convert.ts';
+import { browsePage } from './browse-convert.ts';
 import { unary } from './unary.ts';
 
 const {
@@ -27,6 +28,7 @@ const {
   listSubscriptions,
   deleteSubscription,
   seekSubscription,
+  browseSubscription,
 } = SubscriptionService.method;
 
 export function subscriptionService(broker: Broker): UntypedServiceImplementation {
@@ -65,6 +67,7 @@ export function subscriptionService(broker: Broker): UntypedServiceImplementatio
       });
       return { partitions: statusOf(broker, topic, broker.subscription(topic, name)) };
     }),
+    browseSubscription: unary(browseSubscription, (request) => browsePage(broker, request)),
   };
 }
 
@@ -156,6 +159,7 @@ function statusToProto(partition: number, status: PartitionStatus, consumers: nu
     dead: BigInt(dead),
     deadLetteredTotal: BigInt(status.deadLetteredTotal),
     droppedTotal: BigInt(status.droppedTotal),
+    oldestUnackedAppendTimeMs: BigInt(status.oldestUnackedMs),
     expiredTotal: BigInt(status.expiredTotal),
     blockDetail: status.blockDetail,
     ackedAbove: BigInt(ackedAbove),

@@ -78,6 +78,8 @@ export interface PartitionStatus {
   readonly deadLetteredTotal: number;
   readonly droppedTotal: number;
   readonly expiredTotal: number;
+  /** Append time of the oldest record that is not acked; 0: all are. */
+  readonly oldestUnackedMs: number;
   readonly ackedAbove: number;
   /** What is behind a reason that is a failure; empty: none. */
   readonly blockDetail: string;

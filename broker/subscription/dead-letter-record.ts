@@ -6,8 +6,6 @@
 // Names of the headers: docs/dead-letters.md.
 import { WireReader, wireBytes } from '../../proto/wire/reader.ts';
 import { WireWriter } from '../../proto/wire/writer.ts';
-import { openPlain } from '../batch/compressed-batch.ts';
-import { sliceRecords } from '../batch/records.ts';
 import type { StoredBatch } from '../log/stored-batch.ts';
 import type { DeadLetter } from './outbox-state.ts';
 
@@ -27,9 +25,7 @@ const reservedPrefix = 'millrace-';
 /** A plain batch of one record. `batch` holds the letter's offset. Throws DATA_LOSS when it does not open. */
 export function deadLetterRecord(batch: StoredBatch, letter: DeadLetter, origin: Origin): Buffer {
   const { header } = batch;
-  const index = letter.offset - header.baseOffset;
-  const plain = openPlain(batch.body, header.flags);
-  const own = ownFields(sliceRecords(plain, index, index + 1));
+  const own = ownFields(batch.recordAt(letter.offset));
   const added = headersOf(letter, origin, header.epoch, header.appendTimeMs);
   const record = Buffer.concat([own, added]);
   const writer = new WireWriter(record.length + 8);

@@ -8,6 +8,7 @@
 // - A letter whose record retention has removed meanwhile arrives nowhere: there is nothing left to send.
 import { toBrokerError } from '../core/errors.ts';
 import type { Timer } from '../core/clock.ts';
+import { batchAt } from '../log/batch-at.ts';
 import { deadLetterRecord, type Origin } from './dead-letter-record.ts';
 import type { DispatcherContext } from './dispatcher.ts';
 import type { DeadLetter } from './outbox-state.ts';
@@ -100,13 +101,8 @@ export class DeadLetterSender {
   }
 
   private async bodyOf(letter: DeadLetter): Promise<Buffer | undefined> {
-    const { partitionLog } = this.context;
-    for (;;) {
-      if (letter.offset < partitionLog.startOffset) return undefined;
-      const batch = partitionLog.read(letter.offset, 1)?.[0];
-      if (batch !== undefined) return deadLetterRecord(batch, letter, this.origin);
-      await partitionLog.load(letter.offset);
-    }
+    const batch = await batchAt(this.context.partitionLog, letter.offset);
+    return batch && deadLetterRecord(batch, letter, this.origin);
   }
 
   private settled(failure: string): void {

@@ -22,6 +22,7 @@ export interface Lease {
   readonly last: Offset;
   /** Number of this delivery of these records, from 1. */
   readonly attempt: number;
+  readonly sinceMs: number;
   readonly deadlineMs: number;
   /** Records that it still holds. */
   readonly held: number;
@@ -103,10 +104,18 @@ export class LeaseIndex {
   }
 
   /** Hands unacked, unclaimed records to a consumer. */
-  grant(first: Offset, last: Offset, consumer: number, attempt: number, deadlineMs: number): Lease {
+  grant(
+    first: Offset,
+    last: Offset,
+    consumer: number,
+    attempt: number,
+    sinceMs: number,
+    deadlineMs: number,
+  ): Lease {
     const held = last - first + 1;
     const lease = this.nextLeaseNumber++;
-    const granted = { lease, consumer, first, last, attempt, deadlineMs, held, heapSlot: -1 };
+    const span = { first, last, attempt, sinceMs, deadlineMs };
+    const granted = { lease, consumer, ...span, held, heapSlot: -1 };
     this.pieces.insert({ first, last, holder: granted });
     this.leases.set(lease, granted);
     this.byDeadline.push(granted);

@@ -117,6 +117,12 @@ export class OutboxState {
     return this.places.at(offset) !== undefined;
   }
 
+  /** The letter of a record that is in it. */
+  letterOf(offset: Offset): DeadLetter | undefined {
+    const place = this.places.at(offset);
+    return place && this.letters.get(place.number);
+  }
+
   /** The record in it at or after the offset. */
   ceiling(offset: Offset): Readonly<OffsetRun> | undefined {
     return this.places.ceiling(offset);

@@ -25,6 +25,7 @@ import type { QueueState } from './queue-state.ts';
 import type { AttemptRun, EndedLease, QueuePolicy } from './queue-types.ts';
 import type { DeadLetter } from './outbox-state.ts';
 import { ReadTrouble } from './read-trouble.ts';
+import { placesOf, type PlacesPage, type RecordState } from './record-place.ts';
 import { RunSource, type TakenRun } from './run-source.ts';
 
 /** What a hand-over takes beside its bytes, so that many small ones share turns too. */
@@ -175,10 +176,19 @@ export class QueueDispatcher implements Dispatcher {
       deadLetteredTotal: this.totals.deadLettered,
       droppedTotal: this.totals.dropped,
       expiredTotal: this.totals.expired,
+      oldestUnackedMs: partitionLog.appendTimeOf(counts.floor),
       ackedAbove: counts.ackedAbove,
       blockDetail: this.trouble.detail || this.sender.failure,
       blocked: this.blockedReasons(nowMs, counts.ready + counts.waiting + counts.delayed),
     };
+  }
+
+  /** Where records are, for people who look. Times are monotonic. */
+  places(state: RecordState | undefined, from: number, max: number): PlacesPage {
+    const { partitionLog, clock } = this.context;
+    const nowMs = clock.monotonicMs();
+    const request = { state, from, max, nowMs, end: partitionLog.endOffset };
+    return placesOf(this.state.claims, partitionLog.marks, request);
   }
 
   checkpoint(): SubscriptionEntry {

@@ -139,7 +139,8 @@ export class QueueState {
       this.claimRetries(first, last, retry.attempts, nowMs);
       this.turn = Math.min(this.turn + count, turnRecordsMax);
     }
-    return this.leases.grant(first, last, consumer, attempt, nowMs + this.policy.ackDeadlineMs);
+    const deadlineMs = nowMs + this.policy.ackDeadlineMs;
+    return this.leases.grant(first, last, consumer, attempt, nowMs, deadlineMs);
   }
 
   /**

@@ -144,6 +144,7 @@ export class StreamDispatcher implements Dispatcher {
       deadLetteredTotal: 0,
       droppedTotal: 0,
       expiredTotal: 0,
+      oldestUnackedMs: 0,
       blockDetail: this.trouble.detail,
       ackedAbove: 0,
       blocked: this.blockedReasons(ready),

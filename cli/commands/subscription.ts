@@ -1,11 +1,13 @@
-// millrace subscription create|list|describe|alter|delete|seek
+// millrace subscription create|list|describe|alter|delete|seek|browse
 import { Command, Option } from 'commander';
-import type {
-  Subscription,
-  SubscriptionKind,
-  SubscriptionSpecPatch,
+import {
+  whyIdle,
+  type Subscription,
+  type SubscriptionKind,
+  type SubscriptionSpecPatch,
 } from '../../client/src/index.ts';
 import { UsageError } from '../exit.ts';
+import { browseCommand } from './subscription-browse.ts';
 import { saidToExist } from '../said-to-exist.ts';
 import { printJson, printLine, table } from '../output.ts';
 import {
@@ -43,7 +45,8 @@ export function subscriptionCommand(): Command {
     .addCommand(describe())
     .addCommand(alter())
     .addCommand(remove())
-    .addCommand(seek());
+    .addCommand(seek())
+    .addCommand(browseCommand());
 }
 
 function create(): Command {
@@ -260,6 +263,8 @@ async function printSubscription(subscription: Subscription): Promise<void> {
       await printLine(`rate          at most ${spec.recordsPerSecondMax} records/s`);
     }
   }
+  const why = whyIdle(subscription);
+  if (why !== '') await printLine(`why idle      ${why}`);
   await printLine('');
   const head = [
     'PARTITION',

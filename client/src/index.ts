@@ -1,5 +1,7 @@
 // @millrace/client: everything that is public.
 export type { Cluster } from './admin/cluster.ts';
+export type { BrowsedRecord, BrowseOptions, RecordState } from './admin/browse.ts';
+export { whyIdle } from './admin/why-idle.ts';
 export type {
   AppliedSubscription,
   BlockedReason,

@@ -8,6 +8,12 @@ import {
 import type { Connection } from '../connection.ts';
 import { positionFromProto, positionToProto, type PositionLike } from '../positions.ts';
 import { kindFromProto, kindToProto, type SubscriptionKind } from '../subscription-kind.ts';
+import {
+  browsedFromProto,
+  stateToProto,
+  type BrowsedRecord,
+  type BrowseOptions,
+} from './browse.ts';
 import { amount, present, type ApplyOptions } from './topics.ts';
 
 export interface SubscriptionSpec {
@@ -69,6 +75,8 @@ export interface SubscriptionPartition {
   readonly droppedTotal: number;
   /** Since the broker started: dropped because their time to live was over. */
   readonly expiredTotal: number;
+  /** When the oldest record that is not acked was appended, ms, or its segment in the object store. 0: all are. */
+  readonly oldestUnackedTimeMs: number;
   /** The failure behind `blockReasons`, for people; empty: none. */
   readonly blockDetail: string;
   /** Acked above `ackedOffset`. */
@@ -106,12 +114,16 @@ export interface SeekTarget {
   readonly to?: readonly { readonly partition: number; readonly position: PositionLike }[];
 }
 
+/** Records of one call of `browse`. */
+const browsePage = 100;
+
 const {
   applySubscription,
   getSubscription,
   listSubscriptions,
   deleteSubscription,
   seekSubscription,
+  browseSubscription,
 } = SubscriptionService.method;
 
 export class Subscriptions {
@@ -165,6 +177,38 @@ export class Subscriptions {
 
   async delete(topic: string, name: string): Promise<void> {
     await this.connection.unary(deleteSubscription, { topic, name });
+  }
+
+  /**
+   * Looks at records of a queue by what has become of them, in the order of offsets, page by page. Changes nothing: no
+   * attempt, no deadline, no order. Throws SUBSCRIPTION_KIND_MISMATCH for a stream.
+   *
+   * ```ts
+   * const held = client.subscriptions.browse('orders', 'billing', { state: 'in flight' });
+   * for await (const { offset, consumer } of held) console.log(offset, consumer);
+   * ```
+   */
+  async *browse(
+    topic: string,
+    name: string,
+    options: BrowseOptions = {},
+  ): AsyncGenerator<BrowsedRecord> {
+    const { partition = 0, state, fromOffset: start = 0, recordsMax = Infinity } = options;
+    let left = recordsMax;
+    for (let fromOffset = amount('fromOffset', start); left > 0;) {
+      const page = await this.connection.unary(browseSubscription, {
+        topic,
+        name,
+        partition,
+        state: stateToProto(state),
+        fromOffset,
+        recordsMax: Math.min(left, browsePage),
+      });
+      for (const record of page.records) yield browsedFromProto(record);
+      left -= page.records.length;
+      fromOffset = page.nextOffset;
+      if (fromOffset === 0n) return;
+    }
   }
 
   /** Moves the position: everything before it counts as acked, everything from it on as not. */
@@ -244,6 +288,7 @@ function partitionFromProto(status: SubscriptionPartitionStatus): SubscriptionPa
     deadLetteredTotal: Number(status.deadLetteredTotal),
     droppedTotal: Number(status.droppedTotal),
     expiredTotal: Number(status.expiredTotal),
+    oldestUnackedTimeMs: Number(status.oldestUnackedAppendTimeMs),
     blockDetail: status.blockDetail,
     ackedAbove: Number(status.ackedAbove),
     blockReasons: status.blockReasons.map((reason) => blockedReasons[reason] ?? 'unknown'),

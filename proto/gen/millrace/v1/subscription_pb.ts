@@ -5,6 +5,8 @@
 import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import { enumDesc, fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
 import { file_millrace_v1_permission } from "./permission_pb.ts";
+import type { Record } from "./record_pb.ts";
+import { file_millrace_v1_record } from "./record_pb.ts";
 import type { BlockReason, PartitionPosition, Position } from "./stream_pb.ts";
 import { file_millrace_v1_stream } from "./stream_pb.ts";
 import type { Message, UnknownEnum } from "@bufbuild/protobuf";
@@ -13,7 +15,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file millrace/v1/subscription.proto.
  */
 export const file_millrace_v1_subscription: GenFile = /*@__PURE__*/
-  fileDesc("Ch5taWxscmFjZS92MS9zdWJzY3JpcHRpb24ucHJvdG8SC21pbGxyYWNlLnYxIvEBCgxTdWJzY3JpcHRpb24SDQoFdG9waWMYASABKAkSDAoEbmFtZRgCIAEoCRIXCg9zdWJzY3JpcHRpb25faWQYAyABKAkSEAoIcmV2aXNpb24YBCABKAkSKwoEc3BlYxgFIAEoCzIdLm1pbGxyYWNlLnYxLlN1YnNjcmlwdGlvblNwZWMSPAoKcGFydGl0aW9ucxgGIAMoCzIoLm1pbGxyYWNlLnYxLlN1YnNjcmlwdGlvblBhcnRpdGlvblN0YXR1cxIuCgljb25zdW1lcnMYByADKAsyGy5taWxscmFjZS52MS5Db25zdW1lclN0YXR1cyKnBAoQU3Vic2NyaXB0aW9uU3BlYxIrCgRraW5kGAEgASgOMh0ubWlsbHJhY2UudjEuU3Vic2NyaXB0aW9uS2luZBIkCgVzdGFydBgCIAEoCzIVLm1pbGxyYWNlLnYxLlBvc2l0aW9uEhwKD2Fja19kZWFkbGluZV9tcxgDIAEoDUgAiAEBEhsKDmJhY2tvZmZfbWluX21zGAQgASgNSAGIAQESGwoOYmFja29mZl9tYXhfbXMYBSABKA1IAogBARITCgZwYXVzZWQYBiABKAhIA4gBARIZCgxhdHRlbXB0c19tYXgYByABKA1IBIgBARIeChFkZWFkX2xldHRlcl90b3BpYxgIIAEoCUgFiAEBEiMKFnJlY29yZHNfcGVyX3NlY29uZF9tYXgYCSABKA1IBogBARIdChBleHBpcmVzX2FmdGVyX21zGAogASgESAeIAQESIAoTZGVhZF9sZXR0ZXJfZXhwaXJlZBgLIAEoCEgIiAEBQhIKEF9hY2tfZGVhZGxpbmVfbXNCEQoPX2JhY2tvZmZfbWluX21zQhEKD19iYWNrb2ZmX21heF9tc0IJCgdfcGF1c2VkQg8KDV9hdHRlbXB0c19tYXhCFAoSX2RlYWRfbGV0dGVyX3RvcGljQhkKF19yZWNvcmRzX3Blcl9zZWNvbmRfbWF4QhMKEV9leHBpcmVzX2FmdGVyX21zQhYKFF9kZWFkX2xldHRlcl9leHBpcmVkIvcCChtTdWJzY3JpcHRpb25QYXJ0aXRpb25TdGF0dXMSEQoJcGFydGl0aW9uGAEgASgNEhQKDGFja2VkX29mZnNldBgCIAEoBBISCgplbmRfb2Zmc2V0GAMgASgEEg8KB2JhY2tsb2cYBCABKAQSDQoFcmVhZHkYBSABKAQSEQoJaW5fZmxpZ2h0GAYgASgEEg8KB3dhaXRpbmcYByABKAQSEwoLYWNrZWRfYWJvdmUYCCABKAQSLwoNYmxvY2tfcmVhc29ucxgJIAMoDjIYLm1pbGxyYWNlLnYxLkJsb2NrUmVhc29uEhEKCWNvbnN1bWVycxgKIAEoDRIMCgRkZWFkGAsgASgEEhsKE2RlYWRfbGV0dGVyZWRfdG90YWwYDCABKAQSFQoNZHJvcHBlZF90b3RhbBgNIAEoBBIUCgxibG9ja19kZXRhaWwYDiABKAkSDwoHZGVsYXllZBgPIAEoBBIVCg1leHBpcmVkX3RvdGFsGBAgASgEIlAKDkNvbnN1bWVyU3RhdHVzEhAKCGNvbnN1bWVyGAEgASgJEhkKEWFjdGl2ZV9wYXJ0aXRpb25zGAIgAygNEhEKCWluX2ZsaWdodBgDIAEoBCKHAQoYQXBwbHlTdWJzY3JpcHRpb25SZXF1ZXN0Eg0KBXRvcGljGAEgASgJEgwKBG5hbWUYAiABKAkSKwoEc3BlYxgDIAEoCzIdLm1pbGxyYWNlLnYxLlN1YnNjcmlwdGlvblNwZWMSEAoIcmV2aXNpb24YBCABKAkSDwoHZHJ5X3J1bhgFIAEoCCJuChlBcHBseVN1YnNjcmlwdGlvblJlc3BvbnNlEi8KDHN1YnNjcmlwdGlvbhgBIAEoCzIZLm1pbGxyYWNlLnYxLlN1YnNjcmlwdGlvbhIPCgdjaGFuZ2VzGAIgAygJEg8KB2NyZWF0ZWQYAyABKAgiNQoWR2V0U3Vic2NyaXB0aW9uUmVxdWVzdBINCgV0b3BpYxgBIAEoCRIMCgRuYW1lGAIgASgJIkoKF0dldFN1YnNjcmlwdGlvblJlc3BvbnNlEi8KDHN1YnNjcmlwdGlvbhgBIAEoCzIZLm1pbGxyYWNlLnYxLlN1YnNjcmlwdGlvbiJQChhMaXN0U3Vic2NyaXB0aW9uc1JlcXVlc3QSDQoFdG9waWMYASABKAkSEQoJcGFnZV9zaXplGAIgASgNEhIKCnBhZ2VfdG9rZW4YAyABKAkiZgoZTGlzdFN1YnNjcmlwdGlvbnNSZXNwb25zZRIwCg1zdWJzY3JpcHRpb25zGAEgAygLMhkubWlsbHJhY2UudjEuU3Vic2NyaXB0aW9uEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSI4ChlEZWxldGVTdWJzY3JpcHRpb25SZXF1ZXN0Eg0KBXRvcGljGAEgASgJEgwKBG5hbWUYAiABKAkiHAoaRGVsZXRlU3Vic2NyaXB0aW9uUmVzcG9uc2UihgEKF1NlZWtTdWJzY3JpcHRpb25SZXF1ZXN0Eg0KBXRvcGljGAEgASgJEgwKBG5hbWUYAiABKAkSKgoCdG8YAyADKAsyHi5taWxscmFjZS52MS5QYXJ0aXRpb25Qb3NpdGlvbhIiCgNhbGwYBCABKAsyFS5taWxscmFjZS52MS5Qb3NpdGlvbiJYChhTZWVrU3Vic2NyaXB0aW9uUmVzcG9uc2USPAoKcGFydGl0aW9ucxgBIAMoCzIoLm1pbGxyYWNlLnYxLlN1YnNjcmlwdGlvblBhcnRpdGlvblN0YXR1cyqTAQoQU3Vic2NyaXB0aW9uS2luZBIhCh1TVUJTQ1JJUFRJT05fS0lORF9VTlNQRUNJRklFRBAAEhwKGFNVQlNDUklQVElPTl9LSU5EX1NUUkVBTRABEhsKF1NVQlNDUklQVElPTl9LSU5EX1FVRVVFEAISIQodU1VCU0NSSVBUSU9OX0tJTkRfS0VZRURfUVVFVUUQAzKhBAoTU3Vic2NyaXB0aW9uU2VydmljZRJoChFBcHBseVN1YnNjcmlwdGlvbhIlLm1pbGxyYWNlLnYxLkFwcGx5U3Vic2NyaXB0aW9uUmVxdWVzdBomLm1pbGxyYWNlLnYxLkFwcGx5U3Vic2NyaXB0aW9uUmVzcG9uc2UiBMjzGAMSYgoPR2V0U3Vic2NyaXB0aW9uEiMubWlsbHJhY2UudjEuR2V0U3Vic2NyaXB0aW9uUmVxdWVzdBokLm1pbGxyYWNlLnYxLkdldFN1YnNjcmlwdGlvblJlc3BvbnNlIgTI8xgBEmgKEUxpc3RTdWJzY3JpcHRpb25zEiUubWlsbHJhY2UudjEuTGlzdFN1YnNjcmlwdGlvbnNSZXF1ZXN0GiYubWlsbHJhY2UudjEuTGlzdFN1YnNjcmlwdGlvbnNSZXNwb25zZSIEyPMYARJrChJEZWxldGVTdWJzY3JpcHRpb24SJi5taWxscmFjZS52MS5EZWxldGVTdWJzY3JpcHRpb25SZXF1ZXN0GicubWlsbHJhY2UudjEuRGVsZXRlU3Vic2NyaXB0aW9uUmVzcG9uc2UiBMjzGAQSZQoQU2Vla1N1YnNjcmlwdGlvbhIkLm1pbGxyYWNlLnYxLlNlZWtTdWJzY3JpcHRpb25SZXF1ZXN0GiUubWlsbHJhY2UudjEuU2Vla1N1YnNjcmlwdGlvblJlc3BvbnNlIgTI8xgDYgZwcm90bzM", [file_millrace_v1_permission, file_millrace_v1_stream]);
+  fileDesc("Ch5taWxscmFjZS92MS9zdWJzY3JpcHRpb24ucHJvdG8SC21pbGxyYWNlLnYxIvEBCgxTdWJzY3JpcHRpb24SDQoFdG9waWMYASABKAkSDAoEbmFtZRgCIAEoCRIXCg9zdWJzY3JpcHRpb25faWQYAyABKAkSEAoIcmV2aXNpb24YBCABKAkSKwoEc3BlYxgFIAEoCzIdLm1pbGxyYWNlLnYxLlN1YnNjcmlwdGlvblNwZWMSPAoKcGFydGl0aW9ucxgGIAMoCzIoLm1pbGxyYWNlLnYxLlN1YnNjcmlwdGlvblBhcnRpdGlvblN0YXR1cxIuCgljb25zdW1lcnMYByADKAsyGy5taWxscmFjZS52MS5Db25zdW1lclN0YXR1cyKnBAoQU3Vic2NyaXB0aW9uU3BlYxIrCgRraW5kGAEgASgOMh0ubWlsbHJhY2UudjEuU3Vic2NyaXB0aW9uS2luZBIkCgVzdGFydBgCIAEoCzIVLm1pbGxyYWNlLnYxLlBvc2l0aW9uEhwKD2Fja19kZWFkbGluZV9tcxgDIAEoDUgAiAEBEhsKDmJhY2tvZmZfbWluX21zGAQgASgNSAGIAQESGwoOYmFja29mZl9tYXhfbXMYBSABKA1IAogBARITCgZwYXVzZWQYBiABKAhIA4gBARIZCgxhdHRlbXB0c19tYXgYByABKA1IBIgBARIeChFkZWFkX2xldHRlcl90b3BpYxgIIAEoCUgFiAEBEiMKFnJlY29yZHNfcGVyX3NlY29uZF9tYXgYCSABKA1IBogBARIdChBleHBpcmVzX2FmdGVyX21zGAogASgESAeIAQESIAoTZGVhZF9sZXR0ZXJfZXhwaXJlZBgLIAEoCEgIiAEBQhIKEF9hY2tfZGVhZGxpbmVfbXNCEQoPX2JhY2tvZmZfbWluX21zQhEKD19iYWNrb2ZmX21heF9tc0IJCgdfcGF1c2VkQg8KDV9hdHRlbXB0c19tYXhCFAoSX2RlYWRfbGV0dGVyX3RvcGljQhkKF19yZWNvcmRzX3Blcl9zZWNvbmRfbWF4QhMKEV9leHBpcmVzX2FmdGVyX21zQhYKFF9kZWFkX2xldHRlcl9leHBpcmVkIp4DChtTdWJzY3JpcHRpb25QYXJ0aXRpb25TdGF0dXMSEQoJcGFydGl0aW9uGAEgASgNEhQKDGFja2VkX29mZnNldBgCIAEoBBISCgplbmRfb2Zmc2V0GAMgASgEEg8KB2JhY2tsb2cYBCABKAQSDQoFcmVhZHkYBSABKAQSEQoJaW5fZmxpZ2h0GAYgASgEEg8KB3dhaXRpbmcYByABKAQSEwoLYWNrZWRfYWJvdmUYCCABKAQSLwoNYmxvY2tfcmVhc29ucxgJIAMoDjIYLm1pbGxyYWNlLnYxLkJsb2NrUmVhc29uEhEKCWNvbnN1bWVycxgKIAEoDRIMCgRkZWFkGAsgASgEEhsKE2RlYWRfbGV0dGVyZWRfdG90YWwYDCABKAQSFQoNZHJvcHBlZF90b3RhbBgNIAEoBBIUCgxibG9ja19kZXRhaWwYDiABKAkSDwoHZGVsYXllZBgPIAEoBBIVCg1leHBpcmVkX3RvdGFsGBAgASgEEiUKHW9sZGVzdF91bmFja2VkX2FwcGVuZF90aW1lX21zGBEgASgEIlAKDkNvbnN1bWVyU3RhdHVzEhAKCGNvbnN1bWVyGAEgASgJEhkKEWFjdGl2ZV9wYXJ0aXRpb25zGAIgAygNEhEKCWluX2ZsaWdodBgDIAEoBCKHAQoYQXBwbHlTdWJzY3JpcHRpb25SZXF1ZXN0Eg0KBXRvcGljGAEgASgJEgwKBG5hbWUYAiABKAkSKwoEc3BlYxgDIAEoCzIdLm1pbGxyYWNlLnYxLlN1YnNjcmlwdGlvblNwZWMSEAoIcmV2aXNpb24YBCABKAkSDwoHZHJ5X3J1bhgFIAEoCCJuChlBcHBseVN1YnNjcmlwdGlvblJlc3BvbnNlEi8KDHN1YnNjcmlwdGlvbhgBIAEoCzIZLm1pbGxyYWNlLnYxLlN1YnNjcmlwdGlvbhIPCgdjaGFuZ2VzGAIgAygJEg8KB2NyZWF0ZWQYAyABKAgiNQoWR2V0U3Vic2NyaXB0aW9uUmVxdWVzdBINCgV0b3BpYxgBIAEoCRIMCgRuYW1lGAIgASgJIkoKF0dldFN1YnNjcmlwdGlvblJlc3BvbnNlEi8KDHN1YnNjcmlwdGlvbhgBIAEoCzIZLm1pbGxyYWNlLnYxLlN1YnNjcmlwdGlvbiJQChhMaXN0U3Vic2NyaXB0aW9uc1JlcXVlc3QSDQoFdG9waWMYASABKAkSEQoJcGFnZV9zaXplGAIgASgNEhIKCnBhZ2VfdG9rZW4YAyABKAkiZgoZTGlzdFN1YnNjcmlwdGlvbnNSZXNwb25zZRIwCg1zdWJzY3JpcHRpb25zGAEgAygLMhkubWlsbHJhY2UudjEuU3Vic2NyaXB0aW9uEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSI4ChlEZWxldGVTdWJzY3JpcHRpb25SZXF1ZXN0Eg0KBXRvcGljGAEgASgJEgwKBG5hbWUYAiABKAkiHAoaRGVsZXRlU3Vic2NyaXB0aW9uUmVzcG9uc2UihgEKF1NlZWtTdWJzY3JpcHRpb25SZXF1ZXN0Eg0KBXRvcGljGAEgASgJEgwKBG5hbWUYAiABKAkSKgoCdG8YAyADKAsyHi5taWxscmFjZS52MS5QYXJ0aXRpb25Qb3NpdGlvbhIiCgNhbGwYBCABKAsyFS5taWxscmFjZS52MS5Qb3NpdGlvbiJYChhTZWVrU3Vic2NyaXB0aW9uUmVzcG9uc2USPAoKcGFydGl0aW9ucxgBIAMoCzIoLm1pbGxyYWNlLnYxLlN1YnNjcmlwdGlvblBhcnRpdGlvblN0YXR1cyKeAQoZQnJvd3NlU3Vic2NyaXB0aW9uUmVxdWVzdBINCgV0b3BpYxgBIAEoCRIMCgRuYW1lGAIgASgJEhEKCXBhcnRpdGlvbhgDIAEoDRInCgVzdGF0ZRgEIAEoDjIYLm1pbGxyYWNlLnYxLlJlY29yZFN0YXRlEhMKC2Zyb21fb2Zmc2V0GAUgASgEEhMKC3JlY29yZHNfbWF4GAYgASgNIl4KGkJyb3dzZVN1YnNjcmlwdGlvblJlc3BvbnNlEisKB3JlY29yZHMYASADKAsyGi5taWxscmFjZS52MS5Ccm93c2VkUmVjb3JkEhMKC25leHRfb2Zmc2V0GAIgASgEIsoCCg1Ccm93c2VkUmVjb3JkEg4KBm9mZnNldBgBIAEoBBINCgVlcG9jaBgCIAEoDRIWCg5hcHBlbmRfdGltZV9tcxgDIAEoBBInCgVzdGF0ZRgEIAEoDjIYLm1pbGxyYWNlLnYxLlJlY29yZFN0YXRlEhAKCGF0dGVtcHRzGAUgASgNEhAKCGNvbnN1bWVyGAYgASgJEhcKD2RlbGl2ZXJlZF9hdF9tcxgHIAEoBBIaChJhY2tfZGVhZGxpbmVfYXRfbXMYCCABKAQSDQoFbGVhc2UYCSABKAQSEwoLcmVhZHlfYXRfbXMYCiABKAQSDgoGcmVhc29uGAsgASgJEhUKDWV4cGlyZXNfYXRfbXMYDCABKAQSEAoIcHJpb3JpdHkYDSABKA0SIwoGcmVjb3JkGA8gASgLMhMubWlsbHJhY2UudjEuUmVjb3JkKpMBChBTdWJzY3JpcHRpb25LaW5kEiEKHVNVQlNDUklQVElPTl9LSU5EX1VOU1BFQ0lGSUVEEAASHAoYU1VCU0NSSVBUSU9OX0tJTkRfU1RSRUFNEAESGwoXU1VCU0NSSVBUSU9OX0tJTkRfUVVFVUUQAhIhCh1TVUJTQ1JJUFRJT05fS0lORF9LRVlFRF9RVUVVRRADKqoBCgtSZWNvcmRTdGF0ZRIcChhSRUNPUkRfU1RBVEVfVU5TUEVDSUZJRUQQABIWChJSRUNPUkRfU1RBVEVfUkVBRFkQARIaChZSRUNPUkRfU1RBVEVfSU5fRkxJR0hUEAISGAoUUkVDT1JEX1NUQVRFX1dBSVRJTkcQAxIYChRSRUNPUkRfU1RBVEVfREVMQVlFRBAEEhUKEVJFQ09SRF9TVEFURV9ERUFEEAUyjgUKE1N1YnNjcmlwdGlvblNlcnZpY2USaAoRQXBwbHlTdWJzY3JpcHRpb24SJS5taWxscmFjZS52MS5BcHBseVN1YnNjcmlwdGlvblJlcXVlc3QaJi5taWxscmFjZS52MS5BcHBseVN1YnNjcmlwdGlvblJlc3BvbnNlIgTI8xgDEmIKD0dldFN1YnNjcmlwdGlvbhIjLm1pbGxyYWNlLnYxLkdldFN1YnNjcmlwdGlvblJlcXVlc3QaJC5taWxscmFjZS52MS5HZXRTdWJzY3JpcHRpb25SZXNwb25zZSIEyPMYARJoChFMaXN0U3Vic2NyaXB0aW9ucxIlLm1pbGxyYWNlLnYxLkxpc3RTdWJzY3JpcHRpb25zUmVxdWVzdBomLm1pbGxyYWNlLnYxLkxpc3RTdWJzY3JpcHRpb25zUmVzcG9uc2UiBMjzGAESawoSRGVsZXRlU3Vic2NyaXB0aW9uEiYubWlsbHJhY2UudjEuRGVsZXRlU3Vic2NyaXB0aW9uUmVxdWVzdBonLm1pbGxyYWNlLnYxLkRlbGV0ZVN1YnNjcmlwdGlvblJlc3BvbnNlIgTI8xgEEmUKEFNlZWtTdWJzY3JpcHRpb24SJC5taWxscmFjZS52MS5TZWVrU3Vic2NyaXB0aW9uUmVxdWVzdBolLm1pbGxyYWNlLnYxLlNlZWtTdWJzY3JpcHRpb25SZXNwb25zZSIEyPMYAxJrChJCcm93c2VTdWJzY3JpcHRpb24SJi5taWxscmFjZS52MS5Ccm93c2VTdWJzY3JpcHRpb25SZXF1ZXN0GicubWlsbHJhY2UudjEuQnJvd3NlU3Vic2NyaXB0aW9uUmVzcG9uc2UiBMjzGANiBnByb3RvMw", [file_millrace_v1_permission, file_millrace_v1_record, file_millrace_v1_stream]);
 
 /**
  * @generated from message millrace.v1.Subscription
@@ -264,6 +266,13 @@ export type SubscriptionPartitionStatus = Message<"millrace.v1.SubscriptionParti
    * @generated from field: uint64 expired_total = 16;
    */
   expiredTotal: bigint;
+
+  /**
+   * Append time of the oldest record that is not acked, ms, or of its segment in the object store; 0 when all are.
+   *
+   * @generated from field: uint64 oldest_unacked_append_time_ms = 17;
+   */
+  oldestUnackedAppendTimeMs: bigint;
 };
 
 /**
@@ -553,6 +562,171 @@ export const SeekSubscriptionResponseSchema: GenMessage<SeekSubscriptionResponse
   messageDesc(file_millrace_v1_subscription, 13);
 
 /**
+ * @generated from message millrace.v1.BrowseSubscriptionRequest
+ */
+export type BrowseSubscriptionRequest = Message<"millrace.v1.BrowseSubscriptionRequest"> & {
+  /**
+   * @generated from field: string topic = 1;
+   */
+  topic: string;
+
+  /**
+   * @generated from field: string name = 2;
+   */
+  name: string;
+
+  /**
+   * @generated from field: uint32 partition = 3;
+   */
+  partition: number;
+
+  /**
+   * UNSPECIFIED: every record that is not acked.
+   *
+   * @generated from field: millrace.v1.RecordState state = 4;
+   */
+  state: RecordState;
+
+  /**
+   * @generated from field: uint64 from_offset = 5;
+   */
+  fromOffset: bigint;
+
+  /**
+   * At most 100. Default 10. Fewer come when they are large.
+   *
+   * @generated from field: uint32 records_max = 6;
+   */
+  recordsMax: number;
+};
+
+/**
+ * Describes the message millrace.v1.BrowseSubscriptionRequest.
+ * Use `create(BrowseSubscriptionRequestSchema)` to create a new message.
+ */
+export const BrowseSubscriptionRequestSchema: GenMessage<BrowseSubscriptionRequest> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_subscription, 14);
+
+/**
+ * @generated from message millrace.v1.BrowseSubscriptionResponse
+ */
+export type BrowseSubscriptionResponse = Message<"millrace.v1.BrowseSubscriptionResponse"> & {
+  /**
+   * Ascending by offset.
+   *
+   * @generated from field: repeated millrace.v1.BrowsedRecord records = 1;
+   */
+  records: BrowsedRecord[];
+
+  /**
+   * For the next request; 0: there are no more.
+   *
+   * @generated from field: uint64 next_offset = 2;
+   */
+  nextOffset: bigint;
+};
+
+/**
+ * Describes the message millrace.v1.BrowseSubscriptionResponse.
+ * Use `create(BrowseSubscriptionResponseSchema)` to create a new message.
+ */
+export const BrowseSubscriptionResponseSchema: GenMessage<BrowseSubscriptionResponse> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_subscription, 15);
+
+/**
+ * @generated from message millrace.v1.BrowsedRecord
+ */
+export type BrowsedRecord = Message<"millrace.v1.BrowsedRecord"> & {
+  /**
+   * @generated from field: uint64 offset = 1;
+   */
+  offset: bigint;
+
+  /**
+   * @generated from field: uint32 epoch = 2;
+   */
+  epoch: number;
+
+  /**
+   * @generated from field: uint64 append_time_ms = 3;
+   */
+  appendTimeMs: bigint;
+
+  /**
+   * @generated from field: millrace.v1.RecordState state = 4;
+   */
+  state: RecordState;
+
+  /**
+   * Deliveries that have ended without an ack; the present one is not among them.
+   *
+   * @generated from field: uint32 attempts = 5;
+   */
+  attempts: number;
+
+  /**
+   * IN_FLIGHT: who holds it (empty: it has gone, or pulled it), since when, until when if it is not extended, and under
+   * which lease.
+   *
+   * @generated from field: string consumer = 6;
+   */
+  consumer: string;
+
+  /**
+   * @generated from field: uint64 delivered_at_ms = 7;
+   */
+  deliveredAtMs: bigint;
+
+  /**
+   * @generated from field: uint64 ack_deadline_at_ms = 8;
+   */
+  ackDeadlineAtMs: bigint;
+
+  /**
+   * @generated from field: uint64 lease = 9;
+   */
+  lease: bigint;
+
+  /**
+   * WAITING and DELAYED: not before.
+   *
+   * @generated from field: uint64 ready_at_ms = 10;
+   */
+  readyAtMs: bigint;
+
+  /**
+   * DEAD: why.
+   *
+   * @generated from field: string reason = 11;
+   */
+  reason: string;
+
+  /**
+   * 0: never.
+   *
+   * @generated from field: uint64 expires_at_ms = 12;
+   */
+  expiresAtMs: bigint;
+
+  /**
+   * @generated from field: uint32 priority = 13;
+   */
+  priority: number;
+
+  /**
+   * @generated from field: millrace.v1.Record record = 15;
+   */
+  record?: Record | undefined;
+};
+
+/**
+ * Describes the message millrace.v1.BrowsedRecord.
+ * Use `create(BrowsedRecordSchema)` to create a new message.
+ */
+export const BrowsedRecordSchema: GenMessage<BrowsedRecord> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_subscription, 16);
+
+/**
  * How a subscription hands out records.
  *
  * @generated from enum millrace.v1.SubscriptionKind
@@ -598,6 +772,66 @@ export type SubscriptionKind = (typeof SubscriptionKind)[keyof typeof Subscripti
  */
 export const SubscriptionKindSchema: GenEnum<SubscriptionKind> = /*@__PURE__*/
   enumDesc(file_millrace_v1_subscription, 0);
+
+/**
+ * Where a record of a queue is.
+ *
+ * @generated from enum millrace.v1.RecordState
+ */
+export const RecordState = {
+  /**
+   * @generated from enum value: RECORD_STATE_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED: 0,
+
+  /**
+   * Could be delivered now, or as soon as its key is free.
+   *
+   * @generated from enum value: RECORD_STATE_READY = 1;
+   */
+  READY: 1,
+
+  /**
+   * A consumer holds it.
+   *
+   * @generated from enum value: RECORD_STATE_IN_FLIGHT = 2;
+   */
+  IN_FLIGHT: 2,
+
+  /**
+   * Waits for its back-off.
+   *
+   * @generated from enum value: RECORD_STATE_WAITING = 3;
+   */
+  WAITING: 3,
+
+  /**
+   * Held back until its delivery time.
+   *
+   * @generated from enum value: RECORD_STATE_DELAYED = 4;
+   */
+  DELAYED: 4,
+
+  /**
+   * On its way to the dead-letter topic.
+   *
+   * @generated from enum value: RECORD_STATE_DEAD = 5;
+   */
+  DEAD: 5,
+} as const;
+
+/**
+ * Where a record of a queue is.
+ *
+ * @generated from enum millrace.v1.RecordState
+ */
+export type RecordState = (typeof RecordState)[keyof typeof RecordState] | UnknownEnum;
+
+/**
+ * Describes the enum millrace.v1.RecordState.
+ */
+export const RecordStateSchema: GenEnum<RecordState> = /*@__PURE__*/
+  enumDesc(file_millrace_v1_subscription, 1);
 
 /**
  * Durable named cursors on topics.
@@ -655,6 +889,16 @@ export const SubscriptionService: GenService<{
     methodKind: "unary";
     input: typeof SeekSubscriptionRequestSchema;
     output: typeof SeekSubscriptionResponseSchema;
+  },
+  /**
+   * Looks at records of a queue by state and changes nothing: no attempt, no deadline, no order.
+   *
+   * @generated from rpc millrace.v1.SubscriptionService.BrowseSubscription
+   */
+  browseSubscription: {
+    methodKind: "unary";
+    input: typeof BrowseSubscriptionRequestSchema;
+    output: typeof BrowseSubscriptionResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_millrace_v1_subscription, 0);
