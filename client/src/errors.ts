@@ -40,8 +40,10 @@ export const clientReasons = {
   CLIENT_BUFFER_FULL: 'exhausted',
   /** An argument has a value outside its documented range. */
   ARGUMENT_INVALID: 'invalid',
-  /** A record breaks a limit on its key, headers or header names. */
+  /** A record breaks a limit on its key, headers or header names, or its value does not fit the codec. */
   RECORD_INVALID: 'invalid',
+  /** A received value is not what the codec expects; `metadata` says which record. */
+  VALUE_INVALID: 'invalid',
   /** One record is larger than the topic's largest batch. */
   BATCH_TOO_LARGE: 'invalid',
   /** The topic has no such partition. */

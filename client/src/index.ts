@@ -27,15 +27,17 @@ export type {
   TopicSpecPatch,
   TopicStatus,
 } from './admin/topics.ts';
-export { connect, type Client, type ConnectOptions } from './client.ts';
-export type { Consumer } from './consume/consumer.ts';
 export {
-  NackError,
-  RejectError,
-  type Consumption,
-  type ConsumeOptions,
-  type Handler,
-} from './consume/consumption.ts';
+  connect,
+  type Client,
+  type ConnectOptions,
+  type Decoding,
+  type Encoding,
+} from './client.ts';
+export type { AckRange, RefusedAck } from './consume/acknowledge.ts';
+export { NackError, RejectError, type ConsumeOptions } from './consume/consume-options.ts';
+export type { Consumer } from './consume/consumer.ts';
+export type { Consumption, Handler } from './consume/consumption.ts';
 export type { Message, NackOptions } from './consume/message.ts';
 export type { PulledMessage, PullOptions } from './consume/pull.ts';
 export type { ConsumerOptions } from './consume/options.ts';
@@ -47,5 +49,8 @@ export type { Publisher, PublishBatchOptions, PublishedBatch } from './publish/p
 export type { Reader, ReaderOptions } from './read/reader.ts';
 export type { ReceivedBatch } from './read/received-batch.ts';
 export type { SubscriptionKind } from './subscription-kind.ts';
+export type { Codec, Decoder, Encoder } from './records/codec.ts';
+export { json } from './records/json.ts';
+export type { SchemaIssue, SchemaResult, StandardSchema } from './records/standard-schema.ts';
 export type { CompressionName } from './records/compress.ts';
 export type { PublishRecord, ReceivedRecord } from './records/record.ts';

@@ -2,13 +2,14 @@
 import { gzipSync } from 'node:zlib';
 import { create } from '@bufbuild/protobuf';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { connect, type Client, type Message } from '../../client/src/index.ts';
+import { connect, type Client } from '../../client/src/index.ts';
 import { AckFailureSchema, AckVerb } from '../../proto/gen/millrace/v1/consume_pb.ts';
 import { Effect, ErrorSchema } from '../../proto/gen/millrace/v1/error_pb.ts';
 import { Compression } from '../../proto/gen/millrace/v1/record_pb.ts';
 import { NoticeKind } from '../../proto/gen/millrace/v1/stream_pb.ts';
 import { SubscriptionKind } from '../../proto/gen/millrace/v1/subscription_pb.ts';
-import { FakeBroker, type FakeConsume } from './fake-broker.ts';
+import { FakeBroker } from './fake-broker.ts';
+import { deliver, opened, ranges, take } from './scripted-consume.ts';
 import { until } from './until.ts';
 
 let broker: FakeBroker;
@@ -221,29 +222,3 @@ describe('deadlines', () => {
     await expect(take(consumer)).rejects.toMatchObject({ reason: 'SUBSCRIPTION_NOT_FOUND' });
   });
 });
-
-function opened(stream: FakeConsume, kind: SubscriptionKind, ackDeadlineMs = 30_000): void {
-  stream.send({ opened: { consumer: 'me', kind, ackDeadlineMs, partitionCount: 2 } });
-}
-
-function deliver(
-  stream: FakeConsume,
-  {
-    values,
-    ...fields
-  }: { partition?: number; baseOffset: bigint; lease?: bigint; values: string[] },
-): void {
-  const records = values.map((value) => ({ value: Buffer.from(value) }));
-  const attempt = fields.lease === undefined ? 0 : 1;
-  stream.send({ deliveries: [{ ...fields, attempt, batch: { records } }] });
-}
-
-function ranges(stream: FakeConsume | undefined) {
-  return (stream?.said ?? []).flatMap(({ acks }) => acks);
-}
-
-async function take(consumer: AsyncIterable<Message>): Promise<Message> {
-  const next = await consumer[Symbol.asyncIterator]().next();
-  if (next.done === true) throw new Error('the consumer has ended');
-  return next.value;
-}

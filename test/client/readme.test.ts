@@ -31,6 +31,7 @@ const prints = [
   /order-7 is durable in partition \d at offset 0/,
   /Map\(1\) \{ 0 => 99999 \}/,
   /0 0 \{ work: 1 \}/,
+  /d1 22.5/,
   /0 a\n1 b\n/,
   /the oldest record is 0, the oldest on the disk 0\n0 records are only on the disk\nfile:/,
 ];

@@ -24,7 +24,6 @@ export interface FailedAck {
 }
 
 interface Waiter {
-  /** Undefined: waits for everything that was sent before. */
   readonly ack: AckToConfirm | undefined;
   resolve(): void;
   reject(error: MillraceError): void;
@@ -44,7 +43,8 @@ export class AckConfirmations {
     return this.unsent.length > 0 || this.sent.size > 0;
   }
 
-  wait(ack: AckToConfirm): Promise<void> {
+  /** Undefined: waits for everything that was sent before. */
+  wait(ack: AckToConfirm | undefined): Promise<void> {
     return new Promise((resolve, reject) => this.unsent.push({ ack, resolve, reject }));
   }
 

@@ -13,16 +13,18 @@ import {
 } from '../../../proto/gen/millrace/v1/consume_pb.ts';
 import { SubscriptionKind } from '../../../proto/gen/millrace/v1/subscription_pb.ts';
 import { AsyncPull } from '../async-pull.ts';
-import type { Connection } from '../connection.ts';
 import { clientError, errorOfItem, toMillraceError, MillraceError } from '../errors.ts';
 import { gapFromProto } from '../positions.ts';
+import type { Decoder } from '../records/codec.ts';
 import type { DeliveryFields } from '../wire/deliveries.ts';
+import type { SubscriptionPlace } from './acknowledge.ts';
 import { AckConfirmations, type AckToConfirm, type FailedAck } from './ack-confirmations.ts';
 import { AckGathererState } from './ack-gatherer-state.ts';
 import { ConsumeStream } from './consume-stream.ts';
 import { DeliveryTableState, type CreditReturn } from './delivery-table-state.ts';
 import type { HeldDelivery } from './held-delivery.ts';
-import { HeldMessage, type Message, type Settler } from './message.ts';
+import { leaseLost, PartitionScopes } from './loss-scope.ts';
+import { HeldMessage, type AnyMessage, type Message, type Settler } from './message.ts';
 import { consumerSettings, type ConsumerOptions, type ConsumerSettings } from './options.ts';
 import { StreamPositionState } from './stream-position-state.ts';
 
@@ -31,16 +33,18 @@ const rangesPerFrameMax = 512;
 /** Share of the time that a closing broker gives, after which what is in hand is left unacked. */
 const graceShare = 0.8;
 
-export class Consumer implements AsyncIterable<Message>, AsyncDisposable, Settler {
+export class Consumer<T = Buffer> implements AsyncIterable<Message<T>>, AsyncDisposable, Settler {
   readonly topic: string;
   readonly subscription: string;
   private readonly settings: ConsumerSettings;
   private readonly streamCredit: CreditReturn;
-  private readonly onClosed: (consumer: Consumer) => void;
+  private readonly decoder: Decoder<T>;
+  private readonly onClosed: (consumer: Consumer<T>) => void;
   private readonly stream: ConsumeStream;
-  private readonly messages: AsyncPull<HeldMessage>;
+  private readonly messages: AsyncPull<HeldMessage<T>>;
   private readonly table: DeliveryTableState;
   private readonly positions = new StreamPositionState();
+  private readonly scopes = new PartitionScopes();
   private readonly gathered = new AckGathererState();
   private readonly confirmations = new AckConfirmations();
   private state: 'going' | 'draining' | 'closed' = 'going';
@@ -54,17 +58,17 @@ export class Consumer implements AsyncIterable<Message>, AsyncDisposable, Settle
 
   /** `streamCredit`: when the credit of a stream's records comes back. Throws ARGUMENT_INVALID. */
   constructor(
-    connection: Connection,
-    topic: string,
-    subscription: string,
+    { connection, topic, subscription }: SubscriptionPlace,
     options: ConsumerOptions,
     streamCredit: CreditReturn,
-    onClosed: (consumer: Consumer) => void,
+    decoder: Decoder<T>,
+    onClosed: (consumer: Consumer<T>) => void,
   ) {
     this.topic = topic;
     this.subscription = subscription;
     this.settings = consumerSettings(options);
     this.streamCredit = streamCredit;
+    this.decoder = decoder;
     this.onClosed = onClosed;
     this.table = new DeliveryTableState(this.settings.prefetch);
     this.messages = new AsyncPull(
@@ -88,10 +92,15 @@ export class Consumer implements AsyncIterable<Message>, AsyncDisposable, Settle
         },
         assigned: (active) => {
           this.positions.assigned(active);
-          this.lose(({ fields }) => !active.includes(fields.partition));
+          const why = leaseLost('the partition went to another consumer');
+          this.scopes.lose((partition) => !active.includes(partition), why);
+          this.lose(({ fields }) => !active.includes(fields.partition), why);
         },
         leaseLost: (partition, lease) =>
-          this.lose(({ fields }) => fields.partition === partition && fields.lease === lease),
+          this.lose(
+            ({ fields }) => fields.partition === partition && fields.lease === lease,
+            leaseLost(`lease ${lease} of partition ${partition} is over`),
+          ),
         ackFailed: () => {
           // The record was, or will be, delivered again: at least once, as promised.
         },
@@ -103,12 +112,12 @@ export class Consumer implements AsyncIterable<Message>, AsyncDisposable, Settle
     this.stream.open();
   }
 
-  [Symbol.asyncIterator](): AsyncIterator<Message> {
+  [Symbol.asyncIterator](): AsyncIterator<Message<T>> {
     return this.messages;
   }
 
   /** For handlers: the same messages, with what holds them. */
-  handedOut(): AsyncIterable<HeldMessage> {
+  handedOut(): AsyncIterable<HeldMessage<T>> {
     return { [Symbol.asyncIterator]: () => this.messages };
   }
 
@@ -116,8 +125,27 @@ export class Consumer implements AsyncIterable<Message>, AsyncDisposable, Settle
   stop(): void {
     if (this.state !== 'going') return;
     this.state = 'draining';
-    this.giveBack();
+    this.giveBackUnhanded();
     this.messages.end();
+  }
+
+  /**
+   * Acks several messages in one go; resolves when all of it is durable, over lost connections too. Rejects with the
+   * first failure, as `ackConfirmed` does: the others may have been acked. Streams: the last one of a partition counts.
+   */
+  async ackAll(messages: Iterable<Message<unknown>>): Promise<void> {
+    await Promise.all(Array.from(messages, (message) => message.ackConfirmed()));
+  }
+
+  /**
+   * Resolves when everything that was said of messages so far is durable; what the broker refused of it comes again.
+   * Rejects with CLIENT_CLOSED when the consumer is closed before.
+   */
+  flush(): Promise<void> {
+    if (this.state === 'closed') return Promise.reject(closed());
+    const durable = this.confirmations.wait(undefined);
+    this.scheduleSend();
+    return durable;
   }
 
   /**
@@ -135,45 +163,53 @@ export class Consumer implements AsyncIterable<Message>, AsyncDisposable, Settle
 
   // --- Settler -------------------------------------------------------------------------------------------
 
-  ack(message: HeldMessage): void {
+  ack(message: AnyMessage): void {
     const { partition, offset, lease, held } = message;
     if (!this.isStream) this.gathered.add(partition, offset, AckVerb.ACK, lease, 0);
     else if (!held.isVoid) this.gathered.addCumulative(partition, offset, AckVerb.CUMULATIVE);
     this.settled(held);
   }
 
-  ackConfirmed(message: HeldMessage, isFirst: boolean): Promise<void> {
+  ackConfirmed(message: AnyMessage, isFirst: boolean): Promise<void> {
     if (this.state === 'closed') return Promise.reject(closed());
-    if (message.held.isVoid) return Promise.reject(positionMoved(message));
+    if (message.held.isVoid) return Promise.reject(voidAck(message));
     const confirmed = this.confirmations.wait(this.ackOf(message));
     if (isFirst) this.table.settled(message.held);
     this.scheduleSend();
     return confirmed;
   }
 
-  nack(message: HeldMessage, delayMs: number, reason: string): void {
+  nack(message: AnyMessage, delayMs: number, reason: string): void {
     this.fail(message, AckVerb.NACK, delayMs, reason);
   }
 
-  reject(message: HeldMessage, reason: string): void {
+  reject(message: AnyMessage, reason: string): void {
     this.fail(message, AckVerb.REJECT, 0, reason);
   }
 
-  extend({ partition, offset, lease, held }: HeldMessage, durationMs: number): void {
+  /** To be said of what nobody has begun with, by a consumer that was stopped: it takes back all credit. */
+  giveBack({ partition, offset, lease, held }: AnyMessage): void {
+    if (!this.isStream && !held.isLost) {
+      this.gathered.add(partition, offset, AckVerb.RETURN, lease, 0);
+    }
+    this.settled(held);
+  }
+
+  extend({ partition, offset, lease, held }: AnyMessage, durationMs: number): void {
     if (this.isStream || held.isLost) return;
     held.extendedUntilMs = performance.now() + (durationMs === 0 ? this.ackDeadlineMs : durationMs);
     this.gathered.add(partition, offset, AckVerb.EXTEND, lease, durationMs);
     this.scheduleSend();
   }
 
-  private ackOf({ partition, offset, lease }: HeldMessage): AckToConfirm {
+  private ackOf({ partition, offset, lease }: AnyMessage): AckToConfirm {
     return this.isStream
       ? { partition, offset, verb: AckVerb.CUMULATIVE, lease: 0, isCumulative: true }
       : { partition, offset, verb: AckVerb.ACK, lease, isCumulative: false };
   }
 
   private fail(
-    { partition, offset, lease, held }: HeldMessage,
+    { partition, offset, lease, held }: AnyMessage,
     verb: AckVerb,
     delayMs: number,
     reason: string,
@@ -213,43 +249,58 @@ export class Consumer implements AsyncIterable<Message>, AsyncDisposable, Settle
     const { partition } = fields;
     const { firstOffset, lastOffset } = delivery;
     if (this.isStream && this.positions.delivered(partition, firstOffset, lastOffset)) {
-      const before = (other: HeldDelivery): boolean =>
-        other !== delivery && other.fields.partition === partition;
-      for (const moved of this.table.lose(before)) moved.isVoid = true;
+      this.positionMoved(partition, delivery);
     }
+    if (this.isStream) delivery.lossScope = this.scopes.of(partition);
     // Came while the consumer was stopping.
-    if (this.state !== 'going' || !this.stream.takesCredit) this.giveBack();
+    if (this.state !== 'going' || !this.stream.takesCredit) this.giveBackUnhanded();
     else this.messages.wake();
   }
 
-  private handOut(): HeldMessage | undefined {
+  /** What came before `next` is void. */
+  private positionMoved(partition: number, next: HeldDelivery): void {
+    const before = (other: HeldDelivery): boolean =>
+      other !== next && other.fields.partition === partition;
+    for (const moved of this.table.lose(before)) moved.isVoid = true;
+    this.scopes.lose((other) => other === partition, leaseLost('the stream was moved'));
+  }
+
+  private handOut(): HeldMessage<T> | undefined {
     try {
       const handedOut = this.table.handOut();
       if (handedOut === undefined) return undefined;
       if (this.isStream && this.streamCredit === 'handed out') this.scheduleSend();
-      return new HeldMessage(this.topic, handedOut, this);
+      return new HeldMessage(this.topic, handedOut, this.decoder, this);
     } catch (error) {
-      this.table.loseAll();
       this.stream.fail(toMillraceError(error));
       return undefined;
     }
   }
 
-  private lose(isLost: (delivery: HeldDelivery) => boolean): void {
-    if (this.table.lose(isLost).length > 0) this.scheduleSend();
+  private lose(isLost: (delivery: HeldDelivery) => boolean, error: MillraceError): void {
+    const lost = this.table.lose(isLost);
+    if (lost.length > 0) this.scheduleSend();
+    for (const { lossScope } of lost) lossScope.lose(error);
+  }
+
+  private loseAll(error: MillraceError): void {
+    const lost = this.table.loseAll();
+    this.scopes.lose(() => true, error);
+    for (const { lossScope } of lost) lossScope.lose(error);
   }
 
   private lost(): void {
     clearInterval(this.extendTimer);
     clearTimeout(this.leaveTimer);
-    this.table.loseAll();
     this.gathered.dropLeases();
+    this.loseAll(leaseLost('the connection was lost'));
   }
 
   private failed(error: MillraceError): void {
     this.state = 'closed';
     clearInterval(this.extendTimer);
     clearTimeout(this.gatherTimer);
+    this.loseAll(error);
     this.confirmations.fail(error);
     this.messages.end(error);
     this.onClosed(this);
@@ -321,7 +372,7 @@ export class Consumer implements AsyncIterable<Message>, AsyncDisposable, Settle
   // --- Leaving -------------------------------------------------------------------------------------------
 
   /** Records that were not handed out go back to the broker, which then sends nothing more. */
-  private giveBack(): void {
+  private giveBackUnhanded(): void {
     const givenBack = this.table.giveBack();
     if (this.isStream) return;
     for (const { fields, firstUnhanded, lastOffset } of givenBack) {
@@ -344,6 +395,8 @@ export class Consumer implements AsyncIterable<Message>, AsyncDisposable, Settle
     clearInterval(this.extendTimer);
     clearTimeout(this.gatherTimer);
     clearTimeout(this.leaveTimer);
+    // Work on what is in hand ends before others get it.
+    this.loseAll(closed());
     this.stream.close();
     this.confirmations.fail(closed());
     this.onClosed(this);
@@ -356,7 +409,7 @@ export class Consumer implements AsyncIterable<Message>, AsyncDisposable, Settle
 
   /** The broker shuts down: leaves it when what is in hand is settled, or nearly all of the time is over. */
   private brokerCloses(graceMs: number): void {
-    this.giveBack();
+    this.giveBackUnhanded();
     this.leaveTimer = setTimeout(() => this.stream.leave(), graceMs * graceShare);
     this.leaveTimer.unref();
     this.send();
@@ -378,12 +431,16 @@ function failureOf(failure: AckFailure): FailedAck {
 }
 
 function closed(): MillraceError {
-  return clientError('CLIENT_CLOSED', 'the consumer was closed before the ack was confirmed', {
-    effect: 'unknown',
-  });
+  return clientError(
+    'CLIENT_CLOSED',
+    'the consumer was closed before the record was settled for good',
+    {
+      effect: 'unknown',
+    },
+  );
 }
 
-function positionMoved({ partition, offset }: HeldMessage): MillraceError {
+function voidAck({ partition, offset }: AnyMessage): MillraceError {
   return new MillraceError(
     'conflict',
     'LEASE_LOST',

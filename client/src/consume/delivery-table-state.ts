@@ -90,11 +90,12 @@ export class DeliveryTableState {
     return lost;
   }
 
-  loseAll(): void {
-    this.lose(() => true);
+  loseAll(): HeldDelivery[] {
+    const lost = this.lose(() => true);
     this.waiting.clear();
     this.freeRecords = 0;
     this.freeBytes = 0;
+    return lost;
   }
 
   /** What the application was not given leaves; answers what that is: from `firstUnhanded` to `lastOffset` of each. */

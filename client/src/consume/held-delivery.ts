@@ -6,6 +6,7 @@
 // memory than it took on the way.
 import { BatchWalker, deliveredRange, type WalkedRecord } from '../records/delivered-batch.ts';
 import type { DeliveryFields } from '../wire/deliveries.ts';
+import { LossScope } from './loss-scope.ts';
 
 export class HeldDelivery {
   readonly fields: DeliveryFields;
@@ -17,6 +18,8 @@ export class HeldDelivery {
   isLost = false;
   /** Streams: the position was moved; an ack of what was delivered before would move it back. */
   isVoid = false;
+  /** What is lost with it. Streams: the whole partition. */
+  lossScope = new LossScope();
   /** The application asked for so much time; monotonic. */
   extendedUntilMs = 0;
   handedOut = 0;

@@ -1,4 +1,5 @@
 // A record that a consumer was handed, with what can be said of it.
+import type { Decoder } from '../records/codec.ts';
 import { DeliveredRecord } from '../records/delivered-record.ts';
 import type { ReceivedRecord } from '../records/record.ts';
 import type { HandedOut } from './delivery-table-state.ts';
@@ -6,9 +7,18 @@ import type { HeldDelivery } from './held-delivery.ts';
 import { checkedDurationMs } from './options.ts';
 
 /** A delivered record. The first of `ack`, `ackConfirmed`, `nack` and `reject` counts. */
-export interface Message extends ReceivedRecord {
+export interface Message<T = Buffer> extends ReceivedRecord<T> {
   /** Number of this delivery, from 1; 0 for streams. */
   readonly attempt: number;
+  /** Queues: number of this hand-over. With `epoch` it only rises, also over restarts; 0 for streams. */
+  readonly lease: number;
+
+  /**
+   * Aborts when the record is not this consumer's any more: with LEASE_LOST when its deadline passed, the connection
+   * was lost, the subscription was moved, or another consumer got the partition of a stream; with CLIENT_CLOSED when
+   * the consumer has closed. Work that goes on after that may be done twice.
+   */
+  readonly signal: AbortSignal;
 
   /** Done. Streams: this record and everything before it in its partition. Sent within milliseconds. */
   ack(): void;
@@ -42,23 +52,32 @@ export interface NackOptions {
   readonly reason?: string;
 }
 
+/** A message with what holds it. */
+export type AnyMessage = HeldMessage<unknown>;
+
 /** Takes what is said of a message. */
 export interface Settler {
-  ack(message: HeldMessage): void;
+  ack(message: AnyMessage): void;
   /** `isFirst`: nothing was said of it before. */
-  ackConfirmed(message: HeldMessage, isFirst: boolean): Promise<void>;
-  nack(message: HeldMessage, delayMs: number, reason: string): void;
-  reject(message: HeldMessage, reason: string): void;
-  extend(message: HeldMessage, durationMs: number): void;
+  ackConfirmed(message: AnyMessage, isFirst: boolean): Promise<void>;
+  nack(message: AnyMessage, delayMs: number, reason: string): void;
+  reject(message: AnyMessage, reason: string): void;
+  giveBack(message: AnyMessage): void;
+  extend(message: AnyMessage, durationMs: number): void;
 }
 
-export class HeldMessage extends DeliveredRecord implements Message {
+export class HeldMessage<T> extends DeliveredRecord<T> implements Message<T> {
   readonly held: HeldDelivery;
   private readonly settler: Settler;
   private isSettled = false;
 
-  constructor(topic: string, { delivery, walked }: HandedOut, settler: Settler) {
-    super(topic, delivery.fields, walked.offset, walked.record);
+  constructor(
+    topic: string,
+    { delivery, walked }: HandedOut,
+    decoder: Decoder<T>,
+    settler: Settler,
+  ) {
+    super(topic, delivery.fields, walked.offset, walked.record, decoder);
     this.held = delivery;
     this.settler = settler;
   }
@@ -69,6 +88,10 @@ export class HeldMessage extends DeliveredRecord implements Message {
 
   get lease(): number {
     return this.delivery.lease;
+  }
+
+  get signal(): AbortSignal {
+    return this.held.lossScope.signal;
   }
 
   ack(): void {
@@ -94,6 +117,13 @@ export class HeldMessage extends DeliveredRecord implements Message {
     if (this.isSettled) return;
     this.settler.reject(this, reason);
     this.isSettled = true;
+  }
+
+  /** Nobody has begun to work on it: ready again at once, uncounted. Only while nothing more is asked for. */
+  giveBack(): void {
+    if (this.isSettled) return;
+    this.isSettled = true;
+    this.settler.giveBack(this);
   }
 
   extend(durationMs = 0): void {

@@ -1,15 +1,14 @@
 // Working on a queue without a stream: a few records at a time, for scripts and functions.
-import { AckVerb, ConsumeService } from '../../../proto/gen/millrace/v1/consume_pb.ts';
+import { ConsumeService } from '../../../proto/gen/millrace/v1/consume_pb.ts';
 import { integerWithin } from '../checked-number.ts';
-import type { Connection } from '../connection.ts';
-import { errorOfItem } from '../errors.ts';
+import type { Decoder } from '../records/codec.ts';
 import { DeliveredRecord } from '../records/delivered-record.ts';
 import { BatchWalker, deliveredRange } from '../records/delivered-batch.ts';
 import type { RecordView } from '../records/record-view.ts';
 import type { ReceivedRecord } from '../records/record.ts';
 import { readPullResponse, type DeliveryFields } from '../wire/deliveries.ts';
+import { acknowledge, type AckRange, type SubscriptionPlace } from './acknowledge.ts';
 import type { NackOptions } from './message.ts';
-import { checkedDurationMs } from './options.ts';
 
 export interface PullOptions {
   /** 1 to 1,000. Default 10. */
@@ -25,33 +24,34 @@ export interface PullOptions {
 /**
  * A record that is held until the subscription's ack deadline. Each of its calls is durable when it resolves, and
  * rejects with LEASE_LOST when the record is somebody else's by now (`ack` counts nevertheless: the work is done).
+ * To settle many at once, see `Client.acknowledge`.
  */
-export interface PulledMessage extends ReceivedRecord {
+export interface PulledMessage<T = Buffer> extends ReceivedRecord<T> {
   /** Number of this delivery, from 1. */
   readonly attempt: number;
+  /** Number of this hand-over; it only rises. */
+  readonly lease: number;
   ack(): Promise<void>;
   /** To be delivered again, after the subscription's back-off unless said otherwise. */
   nack(options?: NackOptions): Promise<void>;
   /** To the dead-letter topic, or dropped where there is none. */
   reject(reason?: string): Promise<void>;
+  /** Not begun: ready again at once, and this delivery does not count as an attempt. */
+  return(): Promise<void>;
   /** Holds the record, and all that came with it in one batch, for so many ms from now; default: the ack deadline. */
   extend(durationMs?: number): Promise<void>;
 }
 
-interface Place {
-  readonly connection: Connection;
-  readonly topic: string;
-  readonly subscription: string;
-}
-
-const { pull, acknowledge } = ConsumeService.method;
-
 /** Throws what the broker refuses, and ARGUMENT_INVALID. */
-export async function pullMessages(place: Place, options: PullOptions): Promise<PulledMessage[]> {
+export async function pullMessages<T>(
+  place: SubscriptionPlace,
+  options: PullOptions,
+  decoder: Decoder<T>,
+): Promise<PulledMessage<T>[]> {
   const { connection, topic, subscription } = place;
   const waitMs = integerWithin('waitMs', options.waitMs ?? 0, 0, 20_000);
   const answer = await connection.unaryFrame(
-    pull,
+    ConsumeService.method.pull,
     {
       topic,
       subscription,
@@ -61,23 +61,33 @@ export async function pullMessages(place: Place, options: PullOptions): Promise<
     },
     { extraMs: waitMs, signal: options.signal },
   );
-  return readPullResponse(answer).flatMap((delivery) => messagesOf(place, delivery));
+  return readPullResponse(answer).flatMap((delivery) => messagesOf(place, delivery, decoder));
 }
 
-function messagesOf(place: Place, delivery: DeliveryFields): PulledMessage[] {
+function messagesOf<T>(
+  place: SubscriptionPlace,
+  delivery: DeliveryFields,
+  decoder: Decoder<T>,
+): PulledMessage<T>[] {
   const walker = new BatchWalker(delivery);
   const { count } = deliveredRange(delivery);
   return Array.from({ length: count }, () => {
     const { offset, record } = walker.next();
-    return new HeldRecord(place, delivery, offset, record);
+    return new HeldRecord(place, delivery, offset, record, decoder);
   });
 }
 
-class HeldRecord extends DeliveredRecord implements PulledMessage {
-  private readonly place: Place;
+class HeldRecord<T> extends DeliveredRecord<T> implements PulledMessage<T> {
+  private readonly place: SubscriptionPlace;
 
-  constructor(place: Place, delivery: DeliveryFields, offset: number, record: RecordView) {
-    super(place.topic, delivery, offset, record);
+  constructor(
+    place: SubscriptionPlace,
+    delivery: DeliveryFields,
+    offset: number,
+    record: RecordView,
+    decoder: Decoder<T>,
+  ) {
+    super(place.topic, delivery, offset, record, decoder);
     this.place = place;
   }
 
@@ -85,30 +95,33 @@ class HeldRecord extends DeliveredRecord implements PulledMessage {
     return this.delivery.attempt;
   }
 
+  get lease(): number {
+    return this.delivery.lease;
+  }
+
   ack(): Promise<void> {
-    return this.say(AckVerb.ACK);
+    return this.say({ verb: 'ack' });
   }
 
   nack({ delayMs = 0, reason = '' }: NackOptions = {}): Promise<void> {
-    return this.say(AckVerb.NACK, checkedDurationMs('delayMs', delayMs), reason);
+    return this.say({ verb: 'nack', delayMs, reason });
   }
 
   reject(reason = ''): Promise<void> {
-    return this.say(AckVerb.REJECT, 0, reason);
+    return this.say({ verb: 'reject', reason });
+  }
+
+  return(): Promise<void> {
+    return this.say({ verb: 'return' });
   }
 
   extend(durationMs = 0): Promise<void> {
-    return this.say(AckVerb.EXTEND, checkedDurationMs('durationMs', durationMs));
+    return this.say({ verb: 'extend', delayMs: durationMs });
   }
 
-  private async say(verb: AckVerb, delayMs = 0, reason = ''): Promise<void> {
-    const { connection, topic, subscription } = this.place;
-    const offset = BigInt(this.offset);
-    const { partition, lease } = this.delivery;
-    const range = { partition, firstOffset: offset, lastOffset: offset, lease: BigInt(lease) };
-    const acks = [{ ...range, verb, delayMs, reason }];
-    const { failures } = await connection.unary(acknowledge, { topic, subscription, acks });
-    const [failure] = failures;
-    if (failure?.error !== undefined) throw errorOfItem(failure.error);
+  private async say(what: Pick<AckRange, 'verb' | 'delayMs' | 'reason'>): Promise<void> {
+    const { partition, offset: firstOffset, lease } = this;
+    const [refused] = await acknowledge(this.place, [{ partition, firstOffset, lease, ...what }]);
+    if (refused !== undefined) throw refused.error;
   }
 }

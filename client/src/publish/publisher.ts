@@ -23,6 +23,7 @@ import {
 import type { Published, Waiter } from './outgoing-batch.ts';
 import { partitionOutOfRange, publisherClosed, PublisherLanes } from './publisher-lanes.ts';
 import type { PublishStream } from './publish-stream.ts';
+import type { ValueEncoding } from './value-encoding.ts';
 
 /** A run of records that follow each other in one batch. */
 export interface PublishedBatch {
@@ -50,7 +51,7 @@ interface EarlyRecords {
   readonly fail: (error: MillraceError) => void;
 }
 
-export class Publisher implements AsyncDisposable {
+export class Publisher<T = string | Uint8Array> implements AsyncDisposable {
   readonly topic: string;
   /** As the broker knows it. */
   readonly name: string;
@@ -58,8 +59,9 @@ export class Publisher implements AsyncDisposable {
   private readonly stream: PublishStream;
   private readonly ledger: Ledger;
   private readonly route: PublisherLanes;
+  private readonly encodeValue: ValueEncoding<T>;
   private readonly encoder = new RecordEncoder();
-  private readonly onClosed: (publisher: Publisher) => void;
+  private readonly onClosed: (publisher: Publisher<T>) => void;
   private readonly expiryTimer: NodeJS.Timeout | undefined;
   /** Handed over before the broker said how many partitions there are. */
   private early: EarlyRecords[] = [];
@@ -74,11 +76,13 @@ export class Publisher implements AsyncDisposable {
     stream: PublishStream,
     topic: string,
     options: PublisherOptions,
-    onClosed: (publisher: Publisher) => void,
+    encodeValue: ValueEncoding<T>,
+    onClosed: (publisher: Publisher<T>) => void,
   ) {
     this.topic = topic;
     this.name = options.publisher ?? `sdk-${randomBytes(12).toString('hex')}`;
     this.settings = publisherSettings(options);
+    this.encodeValue = encodeValue;
     this.onClosed = onClosed;
     this.stream = stream;
     this.ledger = new Ledger(this.settings, stream);
@@ -100,7 +104,7 @@ export class Publisher implements AsyncDisposable {
    * const { partition, offset } = await publisher.publish({ key: 'order-7', value: '{"total": 12}' });
    * ```
    */
-  publish(record: PublishRecord): Promise<Published> {
+  publish(record: PublishRecord<T>): Promise<Published> {
     return new Promise((resolve, reject) => {
       this.give(record, { resolve, reject });
     });
@@ -110,7 +114,7 @@ export class Publisher implements AsyncDisposable {
    * Hands over a record without a promise: several times faster. Throws what is known at once (RECORD_INVALID,
    * CLIENT_BUFFER_FULL, CLIENT_CLOSED, PUBLISHER_FENCED); later failures are told by `flush()` and `onError`.
    */
-  send(record: PublishRecord): void {
+  send(record: PublishRecord<T>): void {
     this.give(record, undefined);
   }
 
@@ -124,13 +128,13 @@ export class Publisher implements AsyncDisposable {
    * they were given. Not atomic: records for several partitions, or for more than one batch, may fail in part.
    */
   async publishBatch(
-    records: readonly PublishRecord[],
+    records: readonly PublishRecord<T>[],
     options: PublishBatchOptions = {},
   ): Promise<PublishedBatch[]> {
     this.checkAccepts();
     const { partition, expectedOffset } = options;
     const encoded = records.map((record) => ({
-      ...encodeRecord(this.encoder, record),
+      ...encodeRecord(this.encoder, this.encodeValue(record)),
       partition: partition ?? record.partition,
     }));
     if (encoded.length === 0) return [];
@@ -185,8 +189,9 @@ export class Publisher implements AsyncDisposable {
 
   // --- Handing over --------------------------------------------------------------------------------------
 
-  private give(record: PublishRecord, waiter: Waiter | undefined): void {
+  private give(given: PublishRecord<T>, waiter: Waiter | undefined): void {
     this.checkAccepts();
+    const record = this.encodeValue(given);
     const { encoder } = this;
     const { lanes } = this.route;
     if (lanes.length === 0 || this.early.length > 0) {

@@ -17,6 +17,7 @@ import { Fifo } from '../fifo.ts';
 import { encodeMessage } from '../grpc-method.ts';
 import { gapFromProto, positionToProto, type GapRange, type PositionLike } from '../positions.ts';
 import type { RawServerStream } from '../raw-stream.ts';
+import type { Decoder } from '../records/codec.ts';
 import type { ReceivedRecord } from '../records/record.ts';
 import { readReadResponse } from '../wire/deliveries.ts';
 import { ReceivedBatch } from './received-batch.ts';
@@ -37,14 +38,15 @@ export interface ReaderOptions {
 /** Bytes of batches that wait for the application. */
 const bufferBytesMax = 4 * 1024 * 1024;
 
-export class Reader implements AsyncIterable<ReceivedRecord>, AsyncDisposable {
+export class Reader<T = Buffer> implements AsyncIterable<ReceivedRecord<T>>, AsyncDisposable {
   readonly topic: string;
   private readonly connection: Connection;
   private readonly options: ReaderOptions;
-  private readonly onClosed: (reader: Reader) => void;
+  private readonly onClosed: (reader: Reader<T>) => void;
   private readonly backoff = new Backoff(Math.random);
-  private readonly pull: AsyncPull<ReceivedBatch>;
-  private readonly buffered = new Fifo<ReceivedBatch>();
+  private readonly decoder: Decoder<T>;
+  private readonly pull: AsyncPull<ReceivedBatch<T>>;
+  private readonly buffered = new Fifo<ReceivedBatch<T>>();
   /** Where to go on, once the broker has said where each partition starts. */
   private readonly next = new Map<number, { offset: number; epoch: number }>();
   /** With `stopAtEnd`: the end of each partition when it was opened first. */
@@ -61,12 +63,14 @@ export class Reader implements AsyncIterable<ReceivedRecord>, AsyncDisposable {
     connection: Connection,
     topic: string,
     options: ReaderOptions,
-    onClosed: (reader: Reader) => void,
+    decoder: Decoder<T>,
+    onClosed: (reader: Reader<T>) => void,
   ) {
     this.connection = connection;
     this.onClosed = onClosed;
     this.topic = topic;
     this.options = options;
+    this.decoder = decoder;
     this.recordsLeft =
       options.recordsMax === undefined
         ? Infinity
@@ -79,11 +83,11 @@ export class Reader implements AsyncIterable<ReceivedRecord>, AsyncDisposable {
   }
 
   /** Whole batches: the fast path. Use either this or the records, once. */
-  batches(): AsyncIterable<ReceivedBatch> {
+  batches(): AsyncIterable<ReceivedBatch<T>> {
     return { [Symbol.asyncIterator]: () => this.pull };
   }
 
-  async *[Symbol.asyncIterator](): AsyncGenerator<ReceivedRecord> {
+  async *[Symbol.asyncIterator](): AsyncGenerator<ReceivedRecord<T>> {
     try {
       for await (const batch of this.batches()) yield* batch.records();
     } finally {
@@ -171,7 +175,7 @@ export class Reader implements AsyncIterable<ReceivedRecord>, AsyncDisposable {
         }
       },
       delivered: (delivery) => {
-        const batch = new ReceivedBatch(this.topic, delivery);
+        const batch = new ReceivedBatch(this.topic, delivery, this.decoder);
         this.next.set(batch.partition, { offset: batch.lastOffset + 1, epoch: batch.epoch });
         this.recordsLeft -= batch.recordCount;
         this.bufferedBytes += batch.byteLength;
@@ -190,7 +194,7 @@ export class Reader implements AsyncIterable<ReceivedRecord>, AsyncDisposable {
     this.flowControl();
   }
 
-  private take(): ReceivedBatch | undefined {
+  private take(): ReceivedBatch<T> | undefined {
     const batch = this.buffered.shift();
     if (batch === undefined) return undefined;
     this.bufferedBytes -= batch.byteLength;

@@ -2,9 +2,10 @@
 import type { ReceivedRecord } from '../records/record.ts';
 import { BatchWalker, deliveredRange } from '../records/delivered-batch.ts';
 import { DeliveredRecord } from '../records/delivered-record.ts';
+import type { Decoder } from '../records/codec.ts';
 import type { DeliveryFields } from '../wire/deliveries.ts';
 
-export class ReceivedBatch {
+export class ReceivedBatch<T = Buffer> {
   readonly topic: string;
   readonly partition: number;
   readonly epoch: number;
@@ -13,9 +14,10 @@ export class ReceivedBatch {
   readonly lastOffset: number;
   readonly recordCount: number;
   private readonly delivery: DeliveryFields;
+  private readonly decoder: Decoder<T>;
 
   /** Throws BATCH_DAMAGED. */
-  constructor(topic: string, delivery: DeliveryFields) {
+  constructor(topic: string, delivery: DeliveryFields, decoder: Decoder<T>) {
     const { first, last, count } = deliveredRange(delivery);
     this.topic = topic;
     this.partition = delivery.partition;
@@ -25,6 +27,7 @@ export class ReceivedBatch {
     this.lastOffset = last;
     this.recordCount = count;
     this.delivery = delivery;
+    this.decoder = decoder;
   }
 
   get byteLength(): number {
@@ -37,11 +40,11 @@ export class ReceivedBatch {
   }
 
   /** Throws BATCH_DAMAGED. */
-  *records(): Generator<ReceivedRecord> {
+  *records(): Generator<ReceivedRecord<T>> {
     const walker = new BatchWalker(this.delivery);
     for (let i = 0; i < this.recordCount; i++) {
       const { offset, record } = walker.next();
-      yield new DeliveredRecord(this.topic, this.delivery, offset, record);
+      yield new DeliveredRecord(this.topic, this.delivery, offset, record, this.decoder);
     }
   }
 }

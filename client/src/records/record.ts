@@ -1,10 +1,10 @@
 // Records as an application gives and gets them.
 
-/** What is published. */
-export interface PublishRecord {
+/** What is published. With a codec the value is of its type. */
+export interface PublishRecord<T = string | Uint8Array> {
   /** At most 1 KiB; chooses the partition. Empty and absent are the same. */
   readonly key?: string | Uint8Array;
-  readonly value: string | Uint8Array;
+  readonly value: T;
   /** At most 64; names are 1 to 128 printable ASCII characters and may repeat. */
   readonly headers?:
     | Readonly<Record<string, string | Uint8Array>>
@@ -23,8 +23,11 @@ export interface PublishRecord {
   readonly priority?: number;
 }
 
-/** What is read. Bytes are views of the frame they came in: copy them to keep them for long. */
-export interface ReceivedRecord {
+/**
+ * What is read; the value is of the codec's type, or bytes. Bytes are views of the frame they came in: copy them to
+ * keep them for long.
+ */
+export interface ReceivedRecord<T = Buffer> {
   readonly topic: string;
   readonly partition: number;
   readonly offset: number;
@@ -34,12 +37,15 @@ export interface ReceivedRecord {
   readonly appendTimeMs: number;
   /** Empty when it has none. */
   readonly key: Buffer;
-  readonly value: Buffer;
+  /** With a codec decoded when it is first asked for; throws VALUE_INVALID when it cannot be. */
+  readonly value: T;
+  /** The value as it is stored. */
+  readonly valueBytes: Buffer;
   readonly headers: readonly (readonly [string, Buffer])[];
   /** The publisher's own time, ms; 0 when it gave none. */
   readonly timestampMs: number;
-  /** The value as UTF-8. */
+  /** The stored value as UTF-8. */
   text(): string;
-  /** The value as JSON; throws SyntaxError. */
+  /** The stored value as JSON; throws SyntaxError. */
   json(): unknown;
 }
