@@ -1,14 +1,7 @@
 // Every program in the SDK's README runs as it is written, against a real broker.
-import { execFile } from 'node:child_process';
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
-import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { blocksOf, runProgram } from '../docs/page.ts';
 import { BrokerProcess } from '../support/broker-process.ts';
-
-const run = promisify(execFile);
-const root = join(import.meta.dirname, '..', '..');
-const sdk = join(root, 'client', 'src', 'index.ts');
 
 let broker: BrokerProcess;
 
@@ -20,11 +13,9 @@ afterAll(async () => {
   await broker[Symbol.asyncDispose]();
 });
 
-const programs = [
-  ...readFileSync(join(root, 'client', 'README.md'), 'utf8').matchAll(
-    /```ts\n(?<program>[\s\S]*?)```/g,
-  ),
-].map((match) => match.groups?.['program'] ?? '');
+const programs = blocksOf('client/README.md')
+  .filter(({ language }) => language === 'ts')
+  .map(({ text }) => text);
 
 /** A line that each of them prints. */
 const prints = [
@@ -42,11 +33,7 @@ describe("the README's programs", () => {
   });
 
   it.each(programs.map((program, i) => ({ program, i })))('run: $i', async ({ program, i }) => {
-    const here = program
-      .replace("'@millrace/client'", JSON.stringify(sdk))
-      .replace('connect()', `connect({ server: '${broker.server}' })`);
-    const args = ['--input-type=module-typescript', '--eval', here];
-    const { stdout } = await run(process.execPath, args);
+    const stdout = await runProgram(program, broker.server);
     expect(stdout).toMatch(prints[i] as RegExp);
   });
 });

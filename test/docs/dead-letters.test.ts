@@ -1,14 +1,8 @@
 // docs/dead-letters.md, run as written against a real broker.
-import { execFile } from 'node:child_process';
-import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
-import { promisify } from 'node:util';
 import { expect, it } from 'vitest';
 import { connect, RejectError, type Client } from '../../client/src/index.ts';
 import { BrokerProcess } from '../support/broker-process.ts';
-
-const root = join(import.meta.dirname, '..', '..');
-const run = promisify(execFile);
+import { blocksOf, runShell } from './page.ts';
 
 type Page = (
   client: Client,
@@ -17,23 +11,21 @@ type Page = (
 ) => Promise<void>;
 
 it('the page on dead letters works as written', async () => {
-  const page = await readFile(join(root, 'docs/dead-letters.md'), 'utf8');
-  const shell = /```bash\n([\s\S]*?)```/.exec(page)?.[1] ?? '';
-  const code = /```ts\n([\s\S]*?)```/.exec(page)?.[1] ?? '';
+  const blocks = blocksOf('docs/dead-letters.md');
+  const first = (wanted: string): string =>
+    blocks.find(({ language }) => language === wanted)?.text ?? '';
   await using broker = await BrokerProcess.start();
   await using client = connect({ server: broker.server });
   await client.topics.apply('orders');
   await client.subscriptions.apply('orders', 'billing', { kind: 'queue', backoffMaxMs: 100 });
-  const env = { ...process.env, MILLRACE_SERVER: broker.server };
-  const commands = shell.replaceAll('npx millrace', `${process.execPath} cli/main.ts`);
-  await run('bash', ['-ec', commands], { cwd: root, env });
+  await runShell(first('bash'), broker.server);
   const { spec } = await client.subscriptions.get('orders', 'billing');
   expect(spec).toMatchObject({ deadLetterTopic: 'public/default/orders-failed', attemptsMax: 5 });
 
   const charged: unknown[] = [];
   // The page is ours; this runs nothing that anybody else wrote.
   const AsyncFunction = (async () => {}).constructor as new (...args: string[]) => Page;
-  const example = new AsyncFunction('client', 'RejectError', 'charge', code);
+  const example = new AsyncFunction('client', 'RejectError', 'charge', first('ts'));
   await example(client, RejectError, async (order) => void charged.push(order));
   const publisher = client.publisher('orders');
   await publisher.publish({ value: JSON.stringify({ customer: 'Ada', amount: 3 }) });

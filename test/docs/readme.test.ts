@@ -5,7 +5,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { connect } from '../../client/src/index.ts';
 import { BrokerProcess } from '../support/broker-process.ts';
+import { blocksOf, runProgram } from './page.ts';
 
 const root = join(import.meta.dirname, '..', '..');
 const run = promisify(execFile);
@@ -57,6 +59,16 @@ describe('the README', () => {
     ]);
     expect(said('subscription describe orders billing')).toContain('billing');
   }, 120_000);
+
+  it('has a program that works as written', async () => {
+    const [program] = blocksOf('README.md').filter(({ language }) => language === 'ts');
+    await runProgram(program?.text ?? '', broker.server);
+    await using client = connect({ server: broker.server });
+    const reader = client.reader('invoices', { from: 'earliest', stopAtEnd: true });
+    const stored: unknown[] = [];
+    for await (const record of reader) stored.push(record.json());
+    expect(stored).toEqual([{ customer: 'Ada', total: 12 }]);
+  });
 
   it('links to pages that exist', async () => {
     const readme = await readFile(join(root, 'README.md'), 'utf8');

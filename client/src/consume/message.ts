@@ -10,7 +10,7 @@ import { checkedDurationMs } from './options.ts';
 export interface Message<T = Buffer> extends ReceivedRecord<T> {
   /** Number of this delivery, from 1; 0 for streams. */
   readonly attempt: number;
-  /** Queues: number of this hand-over. With `epoch` it only rises, also over restarts; 0 for streams. */
+  /** Queues: number of this hand-over; it only rises within a partition, over restarts too. 0 for streams. */
   readonly lease: number;
 
   /**

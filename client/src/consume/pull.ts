@@ -29,7 +29,7 @@ export interface PullOptions {
 export interface PulledMessage<T = Buffer> extends ReceivedRecord<T> {
   /** Number of this delivery, from 1. */
   readonly attempt: number;
-  /** Number of this hand-over; it only rises. */
+  /** Number of this hand-over; it only rises within a partition, over restarts too. */
   readonly lease: number;
   ack(): Promise<void>;
   /** To be delivered again, after the subscription's back-off unless said otherwise. */
