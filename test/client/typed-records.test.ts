@@ -183,6 +183,37 @@ describe('a handler beyond the time to close', () => {
   });
 });
 
+describe('a handler of one key at a time', () => {
+  it('gives back what it had not begun with, uncounted, when it closes', async () => {
+    await queue('keys');
+    const values = ['a', 'b', 'c'].map((value) => ({ key: 'k', value }));
+    await client.publisher('keys').publishBatch(values);
+    await client.publisher('keys').publish({ value: 'last' });
+    const begun: string[] = [];
+    const release = Promise.withResolvers<void>();
+    const consumption = client.consume(
+      'keys',
+      'work',
+      async (message) => {
+        begun.push(message.text());
+        await release.promise;
+      },
+      { concurrencyPerKey: 1 },
+    );
+    // What waits for the key has come before it.
+    await until(() => begun.includes('last'));
+    const closing = consumption.close();
+    release.resolve();
+    await closing;
+    expect(begun).toEqual(['a', 'last']);
+    const rest = await client.pull('keys', 'work', { waitMs: 5_000 });
+    expect(rest.map((message) => [message.text(), message.attempt])).toEqual([
+      ['b', 1],
+      ['c', 1],
+    ]);
+  });
+});
+
 describe('many records of a queue', () => {
   it('are acked in one call, and durable', async () => {
     await queue('acked');

@@ -16,7 +16,8 @@ export interface Message<T = Buffer> extends ReceivedRecord<T> {
   /**
    * Aborts when the record is not this consumer's any more: with LEASE_LOST when its deadline passed, the connection
    * was lost, the subscription was moved, or another consumer got the partition of a stream; with CLIENT_CLOSED when
-   * the consumer has closed. Work that goes on after that may be done twice.
+   * the consumer has closed. Work that goes on after that may be done twice. Records of one lease share it, and so do
+   * those of a stream's partition: take away listeners that you add.
    */
   readonly signal: AbortSignal;
 
