@@ -59,11 +59,13 @@ function recordOf<T>(text: string, codec: Pick<Codec<T>, 'decode'>): DeliveredRe
 }
 
 describe('JSON', () => {
-  it('comes back as it was', () => {
+  it('comes back as it was, but for the sign of zero', () => {
     const codec = json<fc.JsonValue>();
     fc.assert(
       fc.property(fc.jsonValue({ stringUnit: 'binary' }), (value) => {
-        expect(codec.decode(bytesOf(codec, value))).toEqual(value);
+        // As text: JSON has no -0, so that it comes back as 0.
+        const back = codec.decode(bytesOf(codec, value));
+        expect(JSON.stringify(back)).toBe(JSON.stringify(value));
       }),
     );
   });
