@@ -146,8 +146,11 @@ export const limits = {
   streamsPerConnectionMax: 1_000,
   /** Memory that one HTTP/2 session may hold, MiB (reject its next stream): a window and frames on their way. */
   sessionMemoryMiB: 64,
-  /** A connection that answers no ping in time is closed, so that half-open ones do not pile up. */
-  keepaliveIntervalMs: 30_000,
+  /**
+   * A connection that answers no ping in time is closed: what a half-open one holds goes to others after 20 s. Not
+   * sooner, for a client may be busy with one record that long; at 20,000 connections it is 2,000 pings a second.
+   */
+  keepaliveIntervalMs: 10_000,
   keepaliveTimeoutMs: 10_000,
   /** HTTP/2 receive window of a connection and of a stream, bytes. */
   receiveWindowBytes: 8 * MiB,

@@ -29,7 +29,7 @@ export const connectionLimits = {
   /** HTTP/2 receive window: gRPC's 64 KiB would bound a stream to one window per round trip. */
   receiveWindowBytes: 8 * MiB,
   /** A broker that died without closing its sockets is noticed after the sum of these two. */
-  keepaliveIntervalMs: 10_000,
+  keepaliveIntervalMs: 5_000,
   keepaliveTimeoutMs: 5_000,
 } as const;
 

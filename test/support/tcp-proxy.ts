@@ -6,6 +6,8 @@ export class TcpProxy implements AsyncDisposable {
   private readonly server: Server;
   private readonly target: string;
   private readonly pairs = new Set<readonly [Socket, Socket]>();
+  /** Of connections that are half-open: each side still believes in the other. */
+  private readonly deserted = new Set<Socket>();
   private accepts = true;
   private answersPass = true;
 
@@ -38,6 +40,12 @@ export class TcpProxy implements AsyncDisposable {
     for (const pair of this.pairs) for (const socket of pair) socket.destroy();
   }
 
+  /** Bytes of the connections that there are reach nobody any more, and neither side is told. New ones are whole. */
+  swallow(): void {
+    for (const pair of this.pairs) for (const socket of pair) this.desert(socket);
+    this.pairs.clear();
+  }
+
   /** New connections are refused, or taken again. */
   setAccepting(accepts: boolean): void {
     this.accepts = accepts;
@@ -54,8 +62,17 @@ export class TcpProxy implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.cut();
+    for (const socket of this.deserted) socket.destroy();
     this.server.close();
     await once(this.server, 'close');
+  }
+
+  private desert(socket: Socket): void {
+    this.deserted.add(socket);
+    socket.removeAllListeners('data');
+    socket.removeAllListeners('close');
+    socket.on('data', () => {});
+    socket.on('close', () => this.deserted.delete(socket));
   }
 
   private accept(client: Socket): void {
