@@ -1,7 +1,9 @@
-// The load of a crash test of what queues do beside acks: nacks, missed deadlines and lost consumers, over kills.
-// Keeps the least that the broker may say of each record, and what it said less than.
+// The load of a crash test of what queues do beside acks: nacks, missed deadlines, rejects, records that always fail,
+// delivery times, consumers that leave with what they hold. Keeps the least that the broker may say of each record,
+// and what it said less than.
 import type { Client, Consumer, Message } from '../../client/src/index.ts';
 import type { Random } from '../../broker/core/random.ts';
+import { readLetters, type Letter } from './dead-letters.ts';
 
 export interface SettlementLoadOptions {
   readonly client: Client;
@@ -21,13 +23,22 @@ interface Seen {
 const workerCount = 3;
 const ackDeadlineMs = 1_000;
 const drainWithinMs = 90_000;
+const attemptsMax = 6;
+/** One record in so many is delayed, one in so many fails whenever it is delivered. */
+const delayedEvery = 50;
+const poisonEvery = 100;
+const delayMsMax = 4_000;
 
 export class SettlementLoad {
   readonly topic = 'settled';
+  readonly deadTopic = 'settled-dead';
   readonly attemptsLost: string[] = [];
   readonly deliveredAfterConfirmedAck: string[] = [];
   readonly overtaken: string[] = [];
+  /** Delivered before their time: of a publisher, or of a nack with a delay. */
+  readonly early: string[] = [];
   readonly done = new Set<number>();
+  readonly poison = new Set<number>();
   /** Told by the test: so often was the broker killed. */
   kills = 0;
   private readonly options: SettlementLoadOptions;
@@ -36,6 +47,12 @@ export class SettlementLoad {
   private readonly begun = new Map<string, number>();
   /** The client says such an ack again after a lost connection, whatever became of the record. */
   private readonly ackSent = new Set<number>();
+  private readonly rejected = new Set<number>();
+  private readonly deliverAtMs = new Map<number, number>();
+  private readonly nackedUntil = new Map<
+    number,
+    { readonly atMs: number; readonly kills: number }
+  >();
   private readonly consumers = new Set<Consumer>();
   private readonly working: Promise<void>[] = [];
   private isFinishing = false;
@@ -46,22 +63,23 @@ export class SettlementLoad {
 
   static async start(options: SettlementLoadOptions): Promise<SettlementLoad> {
     const load = new SettlementLoad(options);
-    const { client, kind, records, keys } = options;
+    const { client, kind } = options;
     await client.topics.apply(load.topic);
+    await client.topics.apply(load.deadTopic);
     await client.subscriptions.apply(load.topic, 'work', {
       kind,
       ackDeadlineMs,
       backoffMinMs: 1,
       backoffMaxMs: 50,
+      attemptsMax,
+      deadLetterTopic: load.deadTopic,
     });
-    const publisher = client.publisher(load.topic);
-    for (let i = 0; i < records; i++) publisher.send({ key: `key ${i % keys}`, value: `${i}` });
-    await publisher.close();
+    await load.publish();
     for (let i = 0; i < workerCount; i++) load.working.push(load.keepWorking());
     return load;
   }
 
-  /** Waits until everything is acked, then stops. */
+  /** Waits until everything is acked or a dead letter, then stops. */
   async finish(): Promise<void> {
     const giveUpAtMs = performance.now() + drainWithinMs;
     // Not every ack that counted was confirmed to somebody: the broker knows what is left.
@@ -76,6 +94,55 @@ export class SettlementLoad {
 
   get deliveredCount(): number {
     return this.seen.size;
+  }
+
+  get delayedCount(): number {
+    return this.deliverAtMs.size;
+  }
+
+  letters(): Promise<Letter[]> {
+    return readLetters(this.options.client, this.deadTopic);
+  }
+
+  /** Records that the broker let go although nobody acked them and no letter is there. */
+  unaccountedFor(letters: readonly Letter[]): number[] {
+    const dead = new Set(letters.map(({ origin }) => origin));
+    return Array.from({ length: this.options.records }, (_, offset) => offset).filter(
+      (offset) => !this.ackSent.has(offset) && !dead.has(offset),
+    );
+  }
+
+  /**
+   * Letters of records that were neither rejected nor worn out. Some were acked, too: by a consumer whose ack arrived
+   * after another one had failed.
+   */
+  unfounded(letters: readonly Letter[]): Letter[] {
+    return letters.filter(({ origin, reason, attempts }) =>
+      reason === 'rejected'
+        ? !this.rejected.has(origin)
+        : reason !== 'attempts_exhausted' || attempts !== attemptsMax,
+    );
+  }
+
+  private async publish(): Promise<void> {
+    const { client, records, keys, random } = this.options;
+    const publisher = client.publisher(this.topic);
+    const delayed: Promise<void>[] = [];
+    for (let i = 0; i < records; i++) {
+      const record = { key: `key ${i % keys}`, value: i % poisonEvery === 7 ? 'poison' : `${i}` };
+      if (i % delayedEvery !== 3) {
+        publisher.send(record);
+        continue;
+      }
+      const deliverAt = Date.now() + Math.floor(random.next() * delayMsMax);
+      delayed.push(
+        publisher.publish({ ...record, deliverAt }).then(({ offset }) => {
+          this.deliverAtMs.set(offset, deliverAt);
+        }),
+      );
+    }
+    await publisher.close();
+    await Promise.all(delayed);
   }
 
   private async backlog(): Promise<number> {
@@ -114,24 +181,54 @@ export class SettlementLoad {
       }
     }
     this.seen.set(offset, { attempt, kills: this.kills });
+    this.judgeTime(offset);
     if (this.options.kind !== 'keyed_queue') return;
     const key = keyOf(message);
     const elder = this.begun.get(key);
     if (elder !== undefined && elder < offset) this.overtaken.push(`${offset} before ${elder}`);
-    if (!this.ackSent.has(offset)) this.begun.set(key, offset);
+    // After its last attempt it may be a dead letter, which nobody tells the consumers.
+    if (attempt >= attemptsMax) this.begun.delete(key);
+    else if (!this.ackSent.has(offset)) this.begun.set(key, offset);
+  }
+
+  private judgeTime(offset: number): void {
+    const leftMs = (this.deliverAtMs.get(offset) ?? 0) - Date.now();
+    if (leftMs > 0) this.early.push(`${offset}: ${leftMs} ms before its time`);
+    const nacked = this.nackedUntil.get(offset);
+    // A kill may have come before the nack.
+    if (nacked?.kills === this.kills && performance.now() < nacked.atMs) {
+      this.early.push(`${offset}: before the delay of its nack`);
+    }
   }
 
   private settle(message: Message): void {
     const { offset } = message;
     const chance = this.options.random.next();
-    if (chance < 0.2) {
+    if (message.text() === 'poison') {
+      this.poison.add(offset);
       message.nack();
       return;
     }
+    if (chance < 0.15) {
+      message.nack();
+      return;
+    }
+    if (chance < 0.18) {
+      const delayMs = 200;
+      // The broker counts from when it is told, which is later.
+      this.nackedUntil.set(offset, { atMs: performance.now() + delayMs, kills: this.kills });
+      message.nack({ delayMs });
+      return;
+    }
     // Forgotten: its deadline passes.
-    if (chance < 0.22) return;
-    this.ackSent.add(offset);
+    if (chance < 0.2) return;
     if (this.begun.get(keyOf(message)) === offset) this.begun.delete(keyOf(message));
+    if (chance < 0.22) {
+      this.rejected.add(offset);
+      message.reject('by chance');
+      return;
+    }
+    this.ackSent.add(offset);
     message.ackConfirmed().then(
       () => {
         this.done.add(offset);
