@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Connection } from '../../client/src/connection.ts';
 import { ClusterService } from '../../proto/gen/millrace/v1/cluster_pb.ts';
+import { SubscriptionService } from '../../proto/gen/millrace/v1/subscription_pb.ts';
 import { TopicService } from '../../proto/gen/millrace/v1/topic_pb.ts';
 import { BrokerProcess } from '../support/broker-process.ts';
 import { TcpProxy } from '../support/tcp-proxy.ts';
@@ -23,9 +24,13 @@ describe('a unary call', () => {
     proxy.setAccepting(false);
     const connection = new Connection(proxy.address, 'test');
     const asked = connection.unary(ClusterService.method.getCluster, {});
+    const { browseSubscription } = SubscriptionService.method;
+    const browsed = connection.unary(browseSubscription, { topic: 'nowhere', name: 'none' });
+    const refused = expect(browsed).rejects.toMatchObject({ reason: 'TOPIC_NOT_FOUND' });
     await new Promise((resolve) => setTimeout(resolve, 300));
     proxy.setAccepting(true);
     expect((await asked).brokers).toHaveLength(1);
+    await refused;
     connection.close();
   });
 
