@@ -22,7 +22,7 @@ import type { SubscriptionEntry } from './entries.ts';
 import { addRange, type GatheredRange } from './offset-range.ts';
 import { QueueJournal } from './queue-journal.ts';
 import type { QueueState } from './queue-state.ts';
-import type { AttemptRun, EndedLease, QueuePolicy } from './queue-types.ts';
+import type { AttemptRun, EndedLease, QueueNext, QueuePolicy } from './queue-types.ts';
 import type { DeadLetter } from './outbox-state.ts';
 import { ReadTrouble } from './read-trouble.ts';
 import { placesOf, type PlacesPage, type RecordState } from './record-place.ts';
@@ -254,7 +254,7 @@ export class QueueDispatcher implements Dispatcher {
   /** The next run to a consumer, or past all of them. Answers its bytes; undefined: nothing can go now. */
   private handOver(nowMs: number, passedBy: GatheredRange[]): number | undefined {
     const { rate, partitionLog } = this.context;
-    const consumer = this.nextConsumer();
+    let consumer = this.nextConsumer();
     if (consumer === undefined) return undefined;
     const end = partitionLog.endOffset;
     const allowed = rate.available(nowMs);
@@ -262,7 +262,13 @@ export class QueueDispatcher implements Dispatcher {
       this.armAt(rate.nextAtMs(nowMs), nowMs);
       return undefined;
     }
-    const next = this.state.next(nowMs, end, Math.min(consumer.creditRecords(), allowed));
+    const nextFor = (taker: Consumer): QueueNext =>
+      this.state.next(nowMs, end, Math.min(taker.creditRecords(), allowed), taker.number);
+    let next = nextFor(consumer);
+    for (let i = 1; next.kind === 'others' && i < this.consumers.length; i++) {
+      consumer = this.nextConsumer() ?? consumer;
+      next = nextFor(consumer);
+    }
     if (next.kind === 'keys') return this.offerKeys(next.from) ? 0 : undefined;
     if (next.kind !== 'run') return undefined;
     const share = Math.ceil((end - next.first) / this.consumers.length);

@@ -21,6 +21,7 @@ import { limits } from '../core/limits.ts';
 import type { BatchMarks, DueRun } from '../log/batch-marks.ts';
 import type { AckSet } from './ack-set.ts';
 import { backoffMs, type Draw } from './backoff.ts';
+import { LastAttempts } from './last-attempts.ts';
 import { LeaseIndex, type Lease } from './lease-index.ts';
 import { Claims, type FreshSource } from './fresh-source.ts';
 import { isOffset, isRange, type OffsetRange } from './offset-range.ts';
@@ -45,6 +46,7 @@ const turnRecordsMax = 1_000;
 /** Holds what is handed to nobody. */
 const nobody = 0;
 
+const othersOnly: QueueNext = { kind: 'others' };
 const idle: QueueNext = { kind: 'idle' };
 const waiting: QueueNext = { kind: 'blocked', reason: 'delayed' };
 const unackedLimit: QueueNext = { kind: 'blocked', reason: 'unacked_limit' };
@@ -53,6 +55,7 @@ export class QueueState {
   private readonly acks: AckSet;
   private readonly retries: RetryQueue;
   private readonly leases: LeaseIndex;
+  private readonly lastAttempts: LastAttempts;
   /** What is on its way to the dead-letter topic; to be journaled, see `takeNew`. */
   readonly outbox: OutboxState;
   /** What is not fresh; only to be looked at. */
@@ -73,6 +76,7 @@ export class QueueState {
     this.acks = start.acks;
     this.retries = start.retries;
     this.leases = new LeaseIndex(start.firstLease);
+    this.lastAttempts = new LastAttempts(this.leases);
     this.unackedMax = start.unackedMax ?? limits.unackedRecordsMax;
     this.policy = start.policy;
     this.deliveredBefore = start.deliveredBefore;
@@ -95,18 +99,22 @@ export class QueueState {
 
   /**
    * What to hand out next: at most `recordsMax` records from one place. Changes nothing. `end` is the offset after
-   * the partition's last visible record.
+   * the partition's last visible record; `consumer`: who is to get it.
    */
-  next(nowMs: number, end: Offset, recordsMax = Infinity): QueueNext {
+  next(nowMs: number, end: Offset, recordsMax = Infinity, consumer = nobody): QueueNext {
     assert(recordsMax >= 1, `next run of at most ${recordsMax} records`);
+    const { attemptsMax = 0 } = this.policy;
+    const hasLast = this.lastAttempts.isHeldBy(consumer);
+    const attemptsBelow = hasLast && this.isLast(attemptsMax) ? attemptsMax - 1 : Infinity;
     if (this.turn <= 0) {
-      const retry = this.retries.ready(nowMs, recordsMax);
+      const retry = this.retries.ready(nowMs, recordsMax, attemptsBelow);
       if (retry !== undefined) return this.runOf(retry);
     }
     const fresh = this.nextFresh(end, recordsMax);
     if (fresh?.kind === 'run' || fresh?.kind === 'keys') return fresh;
-    const retry = this.retries.ready(nowMs, recordsMax);
+    const retry = this.retries.ready(nowMs, recordsMax, attemptsBelow);
     if (retry !== undefined) return this.runOf(retry);
+    if (hasLast && this.retries.ready(nowMs, 1) !== undefined) return othersOnly;
     return fresh ?? (this.retries.count > 0 ? waiting : idle);
   }
 
@@ -140,7 +148,9 @@ export class QueueState {
       this.turn = Math.min(this.turn + count, turnRecordsMax);
     }
     const deadlineMs = nowMs + this.policy.ackDeadlineMs;
-    return this.leases.grant(first, last, consumer, attempt, nowMs, deadlineMs);
+    const lease = this.leases.grant(first, last, consumer, attempt, nowMs, deadlineMs);
+    if (attempt > 1 && this.isLast(attempt)) this.lastAttempts.granted(consumer, lease.lease);
+    return lease;
   }
 
   /**
@@ -269,6 +279,7 @@ export class QueueState {
 
   /** A consumer is gone: what it held is ready at once; the attempt counts, for it may have been the cause. */
   releaseConsumer(consumer: number, nowMs: number): readonly EndedLease[] {
+    this.lastAttempts.forget(consumer);
     return this.leases
       .leasesOf(consumer)
       .map((lease) => this.end(lease, nowMs, 'the consumer has gone'));

@@ -48,6 +48,8 @@ export type QueueNext =
       readonly last: Offset;
       readonly attempt: number;
     }
+  /** Something is ready, on its last attempt, and the consumer has such a record already: others may take it. */
+  | { readonly kind: 'others' }
   /** Nothing is left to hand out: everything is acked or in flight. */
   | { readonly kind: 'idle' }
   /** There are records, but too many in flight, none whose back-off is over, or all held back by the source. */

@@ -69,11 +69,11 @@ export class RetryQueue {
 
   /**
    * The run that has been ready for longest, joined with neighbours behind it that are ready with the same
-   * attempts; at most `recordsMax` records.
+   * attempts; at most `recordsMax` records. When that one has had `attemptsBelow` attempts: another one that has not.
    */
-  ready(nowMs: number, recordsMax: number): RetryRun | undefined {
-    const top = this.byTime.peek();
-    if (top === undefined || !this.mayGo(top, nowMs)) return undefined;
+  ready(nowMs: number, recordsMax: number, attemptsBelow = Infinity): RetryRun | undefined {
+    const top = this.firstReady(nowMs, attemptsBelow);
+    if (top === undefined) return undefined;
     const { first, attempts, readyAtMs } = top;
     let last = top.last;
     while (last - first + 1 < recordsMax) {
@@ -122,6 +122,17 @@ export class RetryQueue {
   /** All runs by offset. Do not change the queue meanwhile. */
   [Symbol.iterator](): IterableIterator<RetryRun> {
     return this.index[Symbol.iterator]();
+  }
+
+  private firstReady(nowMs: number, attemptsBelow: number): Entry | undefined {
+    const top = this.byTime.peek();
+    if (top === undefined || !this.mayGo(top, nowMs)) return undefined;
+    if (top.attempts < attemptsBelow) return top;
+    // Rare: only for a consumer that is at work on a last attempt, while others wait.
+    for (const entry of this.byTime.values()) {
+      if (entry.attempts < attemptsBelow && this.mayGo(entry, nowMs)) return entry;
+    }
+    return undefined;
   }
 
   private mayGo(run: Entry, nowMs: number): boolean {
