@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { seededRandom } from '../../broker/core/random.ts';
 import { connect, type Client } from '../../client/src/index.ts';
 import { BrokerProcess } from '../support/broker-process.ts';
-import type { Letter } from './dead-letters.ts';
+import type { Letter } from '../support/dead-letters.ts';
 import { SettlementLoad } from './settlement-load.ts';
 
 const rounds = Number(process.env['CRASH_ROUNDS'] ?? 6);

@@ -3,7 +3,7 @@
 // and what it said less than.
 import type { Client, Consumer, Message } from '../../client/src/index.ts';
 import type { Random } from '../../broker/core/random.ts';
-import { readLetters, type Letter } from './dead-letters.ts';
+import { readLetters, type Letter } from '../support/dead-letters.ts';
 
 export interface SettlementLoadOptions {
   readonly client: Client;
