@@ -2,20 +2,19 @@
 import { Client as GrpcClient, credentials, type ClientDuplexStream } from '@grpc/grpc-js';
 import { connect as connectHttp2, type ClientHttp2Session } from 'node:http2';
 import { once } from 'node:events';
-import { readFile } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect } from 'vitest';
 import { connect, type Client } from '../../client/src/index.ts';
 import { SubscriptionKind } from '../../proto/gen/millrace/v1/subscription_pb.ts';
 import { encodeConsumerOpen, encodeConsumeRequest } from '../../client/src/wire/deliveries.ts';
 import { BrokerProcess } from '../support/broker-process.ts';
 import { itNeeding } from '../support/needs.ts';
+import { anonymousMiB, noProcFs } from '../support/process-memory.ts';
 
 /** As docs/operations.md states it: anonymous memory; mapped journal files are the page cache's. */
 const ceilingMiB = 1024;
 const backlogBytes = 1024 ** 3;
 const idleConnections = 1_000;
 const stalledConsumers = 200;
-const noProcFs = process.platform === 'linux' ? undefined : 'reading /proc needs Linux';
 
 describe('memory of a broker', () => {
   let broker: BrokerProcess;
@@ -114,9 +113,4 @@ async function highestOf(times: number, measure: () => Promise<number>): Promise
     await new Promise((resolve) => setTimeout(resolve, 100));
   }
   return highest;
-}
-
-async function anonymousMiB(pid: number): Promise<number> {
-  const status = await readFile(`/proc/${pid}/status`, 'utf8');
-  return Math.round(Number(/RssAnon:\s+(\d+)/.exec(status)?.[1] ?? Number.NaN) / 1024);
 }
