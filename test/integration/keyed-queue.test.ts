@@ -22,13 +22,14 @@ async function publishKeys(topic: string, keys: readonly string[]): Promise<void
   await publisher.close();
 }
 
-async function create(topic: string): Promise<void> {
+async function create(topic: string, deadLetterTopic = ''): Promise<void> {
   await client.topics.apply(topic);
   await client.subscriptions.apply(topic, 'work', {
     kind: 'keyed_queue',
     ackDeadlineMs: 5_000,
     backoffMinMs: 1,
     backoffMaxMs: 5,
+    deadLetterTopic,
   });
 }
 
@@ -41,47 +42,72 @@ function keyOf({ key }: Message): string {
   return Buffer.from(key).toString();
 }
 
+/** Some fail at first, some for good; the records behind them wait. False: it comes again. */
+function settle(message: Message): boolean {
+  const { offset, attempt } = message;
+  const failsAtFirst = attempt === 1 && offset % 11 === 0;
+  if (offset % 97 === 0) message.reject('by rule');
+  else if (failsAtFirst) message.nack();
+  else message.ack();
+  return offset % 97 === 0 || !failsAtFirst;
+}
+
 describe('a keyed queue', () => {
   it('keeps the order of each key while 100 consumers join and leave under load', async () => {
     const [keys, records] = [200, 20_000];
-    await create('joins');
-    await publishKeys(
+    await create('joins', 'joins-dead');
+    await client.topics.apply('joins-dead');
+    const load = publishKeys(
       'joins',
       Array.from({ length: records }, (_, i) => `key ${(i * 7919) % keys}`),
     );
-    const done = new Map<string, number>();
+    const begun = new Map<string, number>();
+    const finished = new Set<number>();
     const wrong: string[] = [];
-    let acked = 0;
     let joined = 0;
+    const judge = (message: Message): void => {
+      const [key, { offset }] = [keyOf(message), message];
+      // Of a key the same record comes again until it is finished, then a later one.
+      const before = begun.get(key) ?? -1;
+      if (offset < before || (offset > before && before >= 0 && !finished.has(before))) {
+        wrong.push(`${offset} after ${before}`);
+      }
+      begun.set(key, offset);
+    };
     const work = async (): Promise<void> => {
-      while (acked < records) {
+      while (finished.size < records) {
         joined++;
-        const consumer = client.consumer('joins', 'work', { prefetchRecords: 20 });
+        const own = connect({ server: broker.server });
+        const consumer = own.consumer('joins', 'work', { prefetchRecords: 20 });
         const leaveAfter = joined > 100 ? Infinity : 40 + (joined % 50);
         let taken = 0;
         for await (const message of consumer) {
-          const last = done.get(keyOf(message)) ?? -1;
-          if (message.offset <= last) wrong.push(`${message.offset} after ${last}`);
-          // Some fail at first; the records behind them wait.
-          if (message.attempt === 1 && message.offset % 11 === 0) message.nack();
-          else {
-            done.set(keyOf(message), message.offset);
-            message.ack();
-            acked++;
-          }
-          if (acked >= records || ++taken >= leaveAfter) break;
+          judge(message);
+          if (settle(message)) finished.add(message.offset);
+          if (finished.size >= records || ++taken >= leaveAfter) break;
         }
-        await consumer.close();
+        await own.close();
       }
     };
+    const wrongSums: string[] = [];
+    const isOver = Promise.withResolvers<void>();
+    const counting = countWhile('joins', isOver.promise, wrongSums);
     await Promise.race([
       Promise.all(Array.from({ length: 20 }, work)),
-      untilDone(() => acked, records),
+      untilDone(() => finished.size, records),
     ]);
+    await load;
     expect(wrong).toEqual([]);
     expect(joined).toBeGreaterThan(100);
-    await expect.poll(() => left('joins')).toMatchObject({ backlog: 0, inFlight: 0, waiting: 0 });
-  }, 60_000);
+    const deadLetteredTotal = Math.ceil(records / 97);
+    const nothing = { backlog: 0, ready: 0, inFlight: 0, waiting: 0, dead: 0 };
+    await expect
+      .poll(() => left('joins'), { timeout: 10_000 })
+      .toMatchObject({ ...nothing, deadLetteredTotal });
+    isOver.resolve();
+    expect(await counting).toBeGreaterThan(10);
+    expect(wrongSums).toEqual([]);
+  }, 90_000);
 
   it('lets other keys go on while one fails, and never a later record of that key', async () => {
     await create('failing');
@@ -126,6 +152,23 @@ describe('a keyed queue', () => {
     await Promise.all([consumer.close(), idle.close()]);
   });
 });
+
+/** Asks where the records are, again and again; answers how often. `wrong`: counts that do not add up, or are negative. */
+async function countWhile(topic: string, over: Promise<void>, wrong: string[]): Promise<number> {
+  let isOver = false;
+  void over.then(() => (isOver = true));
+  let asked = 0;
+  for (; !isOver; asked++) {
+    const now = await left(topic);
+    if (now === undefined) continue;
+    const { backlog, ready, inFlight, waiting, delayed, dead } = now;
+    const parts = [ready, inFlight, waiting, delayed, dead];
+    const sum = parts.reduce((all, part) => all + part, 0);
+    if (sum !== backlog || parts.some((part) => part < 0)) wrong.push(JSON.stringify(now));
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+  return asked;
+}
 
 async function untilDone(count: () => number, goal: number): Promise<void> {
   while (count() < goal) await new Promise((resolve) => setTimeout(resolve, 20));
