@@ -150,6 +150,11 @@ describe('a time to live', () => {
       expect(seen).toEqual(['fresh']);
       await work.close();
     }
+    const replayed: string[] = [];
+    for await (const record of client.reader('milk', { from: 'earliest', stopAtEnd: true })) {
+      replayed.push(record.text());
+    }
+    expect(replayed).toEqual(['old', 'fresh']);
     expect(await statusOf('milk', 'work')).toMatchObject({ expiredTotal: 1 });
     expect(await statusOf('milk', 'kept')).toMatchObject({ expiredTotal: 0, deadLetteredTotal: 1 });
     const letters: Record<string, string>[] = [];
