@@ -128,6 +128,35 @@ describe('a consumer that waits for a confirmation', () => {
   });
 });
 
+describe('a consumer whose application never waits', () => {
+  it('says everything, in frames that a broker takes', async () => {
+    const [count, framesMaxRanges] = [20_000, 4_096];
+    broker.onConsume = (stream, { open, confirmId }) => {
+      if (confirmId !== 0n) stream.send({ confirmations: [{ confirmId }] });
+      if (open === undefined) return;
+      opened(stream, SubscriptionKind.QUEUE);
+      const values = Array.from({ length: count }, (_, i) => `${i}`);
+      deliver(stream, { lease: 1n, baseOffset: 0n, values });
+    };
+    const consumer = client.consumer('t', 's', { prefetchRecords: count });
+    const confirmed: Promise<void>[] = [];
+    for (let i = 0; i < count; i++) {
+      const message = await take(consumer);
+      // Neighbours are joined into ranges: every other one, and in two ways, so that nothing is.
+      if (i % 4 === 0) message.ack();
+      else if (i % 4 === 2) confirmed.push(message.ackConfirmed());
+      else message.nack();
+    }
+    await Promise.all(confirmed);
+    const [stream] = broker.consumes;
+    const frames = stream?.said.map(({ acks }) => acks.length) ?? [];
+    expect(Math.max(...frames)).toBeLessThanOrEqual(2 * framesMaxRanges);
+    const said = new Set(ranges(stream).map(({ firstOffset }) => firstOffset));
+    expect(said.size).toBe(count);
+    await consumer.close();
+  });
+});
+
 describe('a consumer of a stream', () => {
   it('hands out nothing of a partition that went to another consumer', async () => {
     broker.onConsume = (stream, { open, confirmId }) => {

@@ -55,19 +55,19 @@ export class AckConfirmations {
     });
   }
 
-  /** What the next frame carries; an id of 0 when nobody waits. */
-  take(): { readonly confirmId: number; readonly acks: readonly AckRangeFields[] } {
+  /** What the next frame carries, of at most so many who wait; an id of 0 when nobody does. */
+  take(max: number): { readonly confirmId: number; readonly acks: readonly AckRangeFields[] } {
     if (this.unsent.length === 0) return { confirmId: 0, acks: [] };
     const confirmId = ++this.lastId;
-    this.sent.set(confirmId, this.unsent);
+    const waiters = this.unsent.splice(0, max);
+    this.sent.set(confirmId, waiters);
     const gathered = new AckGathererState();
-    for (const { ack } of this.unsent) {
+    for (const { ack } of waiters) {
       if (ack === undefined) continue;
       const { partition, offset, verb, lease, isCumulative } = ack;
       if (isCumulative) gathered.addCumulative(partition, offset, verb);
       else gathered.add(partition, offset, verb, lease, 0);
     }
-    this.unsent = [];
     return { confirmId, acks: gathered.take() };
   }
 

@@ -2,7 +2,7 @@
 //
 // Invariants:
 // - A range holds offsets of one partition, one lease, one verb, one delay and one reason only, in one piece.
-// - Nothing that was added is lost: `take` gives all of it, once. Only what a lost connection made meaningless goes.
+// - Nothing that was added is lost: `take` gives all of it, once, in its order. Only what a lost connection made meaningless goes.
 import { AckVerb } from '../../../proto/gen/millrace/v1/consume_pb.ts';
 import type { AckRangeFields } from '../wire/deliveries.ts';
 
@@ -89,10 +89,12 @@ export class AckGathererState {
     this.open.clear();
   }
 
-  take(): readonly AckRangeFields[] {
+  /** The oldest first; at most `max`. */
+  take(max = Infinity): readonly AckRangeFields[] {
+    this.open.clear();
+    if (this.ranges.length > max) return this.ranges.splice(0, max);
     const { ranges } = this;
     this.ranges = [];
-    this.open.clear();
     return ranges;
   }
 }

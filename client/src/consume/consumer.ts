@@ -16,7 +16,7 @@ import { AsyncPull } from '../async-pull.ts';
 import { clientError, errorOfItem, toMillraceError, MillraceError } from '../errors.ts';
 import { gapFromProto } from '../positions.ts';
 import type { Decoder } from '../records/codec.ts';
-import type { DeliveryFields } from '../wire/deliveries.ts';
+import type { AckRangeFields, DeliveryFields } from '../wire/deliveries.ts';
 import type { SubscriptionPlace } from './acknowledge.ts';
 import { AckConfirmations, type AckToConfirm, type FailedAck } from './ack-confirmations.ts';
 import { AckGathererState } from './ack-gatherer-state.ts';
@@ -28,8 +28,10 @@ import { HeldMessage, type AnyMessage, type Message, type Settler } from './mess
 import { consumerSettings, type ConsumerOptions, type ConsumerSettings } from './options.ts';
 import { StreamPositionState } from './stream-position-state.ts';
 
-/** A frame with so many ranges is sent at once. */
-const rangesPerFrameMax = 512;
+/** So many ranges are sent without waiting for more. */
+const rangesAtOnce = 512;
+/** 1.2 MB with the longest reasons: a broker takes frames of 4 MiB. */
+const rangesPerFrameMax = 4_096;
 /** Share of the time that a closing broker gives, after which what is in hand is left unacked. */
 const graceShare = 0.8;
 
@@ -238,7 +240,7 @@ export class Consumer<T = Buffer> implements AsyncIterable<Message<T>>, AsyncDis
     this.table.opened(this.isStream ? this.streamCredit : 'settled');
     this.positions.opened();
     // Credit first: a stream takes only acks of what it has sent, and sends when it has credit.
-    this.sendCredit();
+    this.sendFrame([], 0);
     this.confirmations.sendAgain();
     this.startExtending();
     this.send();
@@ -312,7 +314,7 @@ export class Consumer<T = Buffer> implements AsyncIterable<Message<T>>, AsyncDis
     if (this.sendDue === 'now' || !this.stream.isOpen) return;
     const isUrgent =
       this.confirmations.hasUnsent ||
-      this.gathered.rangeCount >= rangesPerFrameMax ||
+      this.gathered.rangeCount >= rangesAtOnce ||
       this.settings.ackGatherMs === 0;
     if (isUrgent) {
       clearTimeout(this.gatherTimer);
@@ -325,26 +327,28 @@ export class Consumer<T = Buffer> implements AsyncIterable<Message<T>>, AsyncDis
     }
   }
 
-  /** Sends what was gathered, with the credit that has come free. */
+  /** Sends what was gathered. */
   private send(): void {
     clearTimeout(this.gatherTimer);
     this.sendDue = 'no';
     if (!this.stream.isOpen) return;
-    const credit = this.credit();
-    const { confirmId, acks: confirmedAcks } = this.confirmations.take();
-    const acks = [...this.gathered.take(), ...confirmedAcks];
-    const isEmpty = acks.length === 0 && confirmId === 0;
-    if (!isEmpty || credit.records > 0 || credit.bytes > 0) {
-      const { records: creditRecords, bytes: creditBytes } = credit;
-      this.stream.send({ creditRecords, creditBytes, acks, confirmId });
+    // An application that never waits may have said more than one frame takes. What asks for a confirmation goes last:
+    // it is told of everything before.
+    while (this.gathered.rangeCount > rangesPerFrameMax) {
+      this.sendFrame(this.gathered.take(rangesPerFrameMax), 0);
     }
+    do {
+      const { confirmId, acks } = this.confirmations.take(rangesPerFrameMax);
+      this.sendFrame([...this.gathered.take(), ...acks], confirmId);
+    } while (this.confirmations.hasUnsent);
     this.leaveWhenSettled();
   }
 
-  private sendCredit(): void {
+  /** With the credit that has come free. */
+  private sendFrame(acks: readonly AckRangeFields[], confirmId: number): void {
     const { records: creditRecords, bytes: creditBytes } = this.credit();
-    if (creditRecords === 0 && creditBytes === 0) return;
-    this.stream.send({ creditRecords, creditBytes, acks: [], confirmId: 0 });
+    if (acks.length === 0 && confirmId === 0 && creditRecords === 0 && creditBytes === 0) return;
+    this.stream.send({ creditRecords, creditBytes, acks, confirmId });
   }
 
   private credit(): { readonly records: number; readonly bytes: number } {
