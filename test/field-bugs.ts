@@ -340,8 +340,8 @@ export const producerBugs: readonly FieldBug[] = [
         'by %s is found again; nothing is lost, and again comes only what was in flight',
       ),
       test(
-        'subscription/assignment-plan',
-        'gives every partition one of the consumers, whatever their order',
+        'subscription/stream-state',
+        'gives a new consumer everything unacked once: nothing is skipped at any hand-over',
       ),
     ],
   },
