@@ -80,6 +80,22 @@ describe('the table of deliveries', () => {
     table.settled(held);
     expect(table.takeCredit()).toEqual({ records: 9, bytes: 45 });
   });
+
+  it('gives small change back when the broker has no credit and the application has everything', () => {
+    const table = new DeliveryTableState({ records: 40, bytes: 10_000 });
+    table.opened('settled');
+    table.takeCredit();
+    const held = table.add(delivery(0, 0, 40));
+    const none = { records: 0, bytes: 0 };
+    for (let i = 0; i < 39; i++) table.handOut();
+    table.settled(held);
+    expect([table.isStarved, table.takeCredit()]).toEqual([false, none]);
+    table.handOut();
+    expect([table.isStarved, table.takeCredit()]).toEqual([true, { records: 1, bytes: 0 }]);
+    expect(table.isStarved).toBe(false);
+    table.settled(held);
+    expect(table.takeCredit()).toEqual(none);
+  });
 });
 
 describe('gathered acks', () => {

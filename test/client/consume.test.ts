@@ -130,6 +130,17 @@ describe('a consumer of a queue', () => {
     expect(done.size).toBe(60);
   });
 
+  it('gets its next record for each that it acks, however many others it holds', async () => {
+    await topicWith('collected', 60, 'queue');
+    const consumer = client.consumer('collected', 'work', { prefetchRecords: 40 });
+    const held = await takeMany(consumer, 40);
+    for (let i = 0; i < 20; i += 2) {
+      held[i]?.ack();
+      expect((await take(consumer)).offset).toBe(40 + i / 2);
+    }
+    await consumer.close();
+  });
+
   it('is shared by several loops, each of which gets its own records', async () => {
     await topicWith('shared', 300, 'queue');
     const consumer = client.consumer('shared', 'work', { prefetchRecords: 20 });

@@ -270,7 +270,10 @@ export class Consumer<T = Buffer> implements AsyncIterable<Message<T>>, AsyncDis
   private handOut(): HeldMessage<T> | undefined {
     try {
       const handedOut = this.table.handOut();
-      if (handedOut === undefined) return undefined;
+      if (handedOut === undefined) {
+        if (this.table.isStarved) this.scheduleSend();
+        return undefined;
+      }
       if (this.isStream && this.streamCredit === 'handed out') this.scheduleSend();
       return new HeldMessage(this.topic, handedOut, this.decoder, this);
     } catch (error) {

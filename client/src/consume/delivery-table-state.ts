@@ -38,6 +38,9 @@ export class DeliveryTableState {
   private waiting = new Fifo<HeldDelivery>();
   private freeRecords = 0;
   private freeBytes = 0;
+  /** Credit that the broker has. */
+  private givenRecords = 0;
+  private givenBytes = 0;
 
   constructor(prefetch: Credit) {
     this.prefetch = prefetch;
@@ -56,6 +59,8 @@ export class DeliveryTableState {
     const delivery = new HeldDelivery(fields);
     this.held.add(delivery);
     this.waiting.push(delivery);
+    this.givenRecords -= delivery.recordCount;
+    this.givenBytes -= fields.batch.length;
     return delivery;
   }
 
@@ -95,6 +100,8 @@ export class DeliveryTableState {
     this.waiting.clear();
     this.freeRecords = 0;
     this.freeBytes = 0;
+    this.givenRecords = 0;
+    this.givenBytes = 0;
     return lost;
   }
 
@@ -122,16 +129,26 @@ export class DeliveryTableState {
     return false;
   }
 
-  /** Credit that is worth a frame; small change waits. */
+  /** The application could be given more, and the broker cannot send it: small change is all that there is. */
+  get isStarved(): boolean {
+    const hasSpent = this.givenRecords <= 0 || this.givenBytes <= 0;
+    const hasFree = this.freeRecords > 0 || this.freeBytes > 0;
+    return hasSpent && hasFree && this.waiting.peek() === undefined;
+  }
+
+  /** Credit that is worth a frame; small change waits, but not while the application does. */
   takeCredit(): Credit {
     const { prefetch, freeRecords: records, freeBytes: bytes } = this;
     const isWorth =
       this.held.size === 0 ||
+      this.isStarved ||
       records >= prefetch.records * creditShare ||
       bytes >= prefetch.bytes * creditShare;
     if (!isWorth) return noCredit;
     this.freeRecords = 0;
     this.freeBytes = 0;
+    this.givenRecords += records;
+    this.givenBytes += bytes;
     return { records, bytes };
   }
 
