@@ -72,7 +72,9 @@ describe(`${holes} holes between acks`, () => {
       const messages = holder[Symbol.asyncIterator]();
       const confirmed: Promise<void>[] = [];
       for (let seen = 0; seen < total; seen++) {
-        const { value: message } = await messages.next();
+        const next = await messages.next();
+        if (next.done === true) throw new Error('the consumer has ended');
+        const message = next.value;
         if (!isAcked(message.offset)) continue;
         // Whoever is told that the last one is durable knows it of those before.
         if (message.offset === perPartition - 1) confirmed.push(message.ackConfirmed());
