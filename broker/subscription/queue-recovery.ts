@@ -78,10 +78,12 @@ export class QueueRecovery {
     });
   }
 
+  /** What was acked in the turn in which it died has its ack before it in the journal: the letter still arrives. */
   applyDead(letters: readonly DeadLetter[]): void {
     for (const letter of letters) {
       this.retries.remove(letter.offset, letter.offset);
-      this.outbox.restore(letter);
+      const isDetached = this.acks.has(letter.offset);
+      this.outbox.restore({ ...letter, isDetached });
     }
   }
 
