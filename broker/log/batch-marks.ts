@@ -143,21 +143,22 @@ export class BatchMarks {
     return undefined;
   }
 
-  /** Records from the offset on that are held back and not cancelled. */
-  heldRecordsFrom(offset: Offset): number {
+  /** Records of [offset, end) that are held back and not cancelled. */
+  heldRecordsIn(offset: Offset, end: Offset): number {
     let records = 0;
     if (this.held === 0) return records;
     for (let c = this.chunkAt(offset); c < this.chunks.length; c++) {
       const chunk = this.chunks[c];
       if (chunk === undefined) continue;
-      if (chunk.first >= offset) {
+      if (chunk.first >= end) break;
+      if (chunk.first >= offset && chunk.end <= end) {
         records += chunk.pendingRecords;
         continue;
       }
-      for (let i = chunk.indexOf(offset); i < chunk.used; i++) {
+      for (let i = chunk.indexOf(offset); i < chunk.used && chunk.firstAt(i) < end; i++) {
         if (!chunk.isPending(i)) continue;
         const first = Math.max(offset, chunk.firstAt(i));
-        const last = chunk.endAt(i) - 1;
+        const last = Math.min(end, chunk.endAt(i)) - 1;
         records += last - first + 1 - this.cancelledWithin(first, last);
       }
     }

@@ -328,10 +328,9 @@ export class QueueState {
     const inFlight = this.leases.inFlight;
     const waitingCount = this.retries.waitingAt(nowMs);
     const backlog = Math.max(end - this.acks.floor, 0) - this.acks.ackedAbove;
-    const delayed = Math.min(this.marks.heldRecordsFrom(this.acks.floor), backlog);
+    const delayed = Math.min(this.marks.heldRecordsIn(this.acks.floor, end), backlog);
     const claimed = inFlight + waitingCount + this.outbox.count + delayed;
     return {
-      // What is held back may be beyond the last visible record.
       ready: Math.max(0, backlog - claimed),
       delayed,
       inFlight,
