@@ -137,12 +137,15 @@ export class PublishersState {
     return publisher.answers.slice(-2 * limits.publisherAnswersKept);
   }
 
-  /** Forgets publishers that nobody used for so long. Answers how many. */
+  /**
+   * Forgets publishers that nobody used for so long. Answers how many. Not the broker's own: a letter that is repeated
+   * after days, because its topic was full or the broker was down, is still the same letter.
+   */
   forgetIdle(nowMs: number): number {
     let forgotten = 0;
     for (const publisher of this.byName.values()) {
       const idle = nowMs - publisher.lastUsedMs > limits.publisherIdleMs;
-      if (!idle || publisher.openCount > 0) continue;
+      if (!idle || publisher.openCount > 0 || isOwn(publisher.name)) continue;
       this.forget(publisher);
       forgotten++;
     }
@@ -153,4 +156,9 @@ export class PublishersState {
     this.byName.delete(publisher.name);
     this.byId.delete(publisher.id);
   }
+}
+
+/** `~dead/...`: one of the broker itself. A client without a name has `~` and hexadecimal digits. */
+function isOwn(name: string): boolean {
+  return name.startsWith('~') && name.includes('/');
 }

@@ -68,6 +68,13 @@ describe('publishers of a partition', () => {
     expect(state.named('new')).toBeDefined();
   });
 
+  it('keep those of the broker itself, whose letters may be repeated after days', () => {
+    const state = new PublishersState();
+    for (const name of ['~dead/7/3', '~6f0a', 'a/b']) state.open(name, 1, 0);
+    expect(state.forgetIdle(10 * limits.publisherIdleMs)).toBe(2);
+    expect([...state.all()].map(({ name }) => name)).toEqual(['~dead/7/3']);
+  });
+
   it('keep the ids that the journal gave them, also where others were forgotten between', () => {
     const live = new PublishersState();
     const ids = ['a', 'b', 'c'].map((name) => live.open(name, 1, 0).id);
