@@ -381,11 +381,12 @@ export class PartitionLog {
     for (const run of runs) this.marks.restoreCancelled(run);
   }
 
-  /** What all entries say together, ascending. */
-  restoreMarks(marks: Iterable<BatchMark>): void {
+  /** What all entries say together, ascending. What is due is held back no more: it has its place among the others. */
+  restoreMarks(marks: Iterable<BatchMark>, nowMs: number): void {
     for (const mark of marks) {
       if (mark.first + mark.count <= this.startOffset) continue;
-      this.mark(mark.first, mark.count, mark);
+      const deliverAtMs = mark.deliverAtMs > nowMs ? mark.deliverAtMs : 0;
+      this.mark(mark.first, mark.count, { deliverAtMs, priority: mark.priority });
     }
   }
 

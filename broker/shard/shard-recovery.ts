@@ -122,11 +122,15 @@ export class ShardRecovery implements Recovery {
     }
   }
 
-  /** Everything was replayed: parts of a checkpoint and batches behind it may both have named a mark. */
-  finish(): void {
+  /**
+   * Everything was replayed: parts of a checkpoint and batches behind it may both have named a mark. `nowMs`: wall
+   * clock.
+   */
+  finish(nowMs: number): void {
     for (const [id, marks] of this.marks) {
       marks.sort((a, b) => a.first - b.first);
-      this.log(id).restoreMarks(marks.filter(({ first }, i) => first !== marks[i - 1]?.first));
+      const once = marks.filter(({ first }, i) => first !== marks[i - 1]?.first);
+      this.log(id).restoreMarks(once, nowMs);
     }
     this.marks.clear();
   }

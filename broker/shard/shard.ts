@@ -108,7 +108,7 @@ export class Shard {
       },
       recovery,
     );
-    recovery.finish();
+    recovery.finish(options.clock.wallMs());
     for (const [id, log] of recovery.logs) shard.logs.set(id, log);
     shard.recovered = recovery.subscriptions;
     options.log.info('opened a shard', {
