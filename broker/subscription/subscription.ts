@@ -87,6 +87,8 @@ export class Subscription {
 
   applyPolicy(policy: QueuePolicy, paused: boolean): void {
     for (const dispatcher of this.dispatchers.values()) {
+      // First, so that nothing more goes out under the new policy.
+      if (paused) dispatcher.setPaused(true);
       if (dispatcher instanceof QueueDispatcher) dispatcher.setPolicy(policy);
       dispatcher.setPaused(paused);
     }
