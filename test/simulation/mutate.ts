@@ -1,9 +1,11 @@
 // Loaded before the simulation with `--import`: plants the mutant that MUTANT names into its source file.
 import { registerHooks } from 'node:module';
 import { mutants } from './mutants.ts';
+import { subscriptionMutants } from './subscription-mutants.ts';
 
-const mutant = mutants.find(({ name }) => name === process.env['MUTANT']);
-if (mutant === undefined) throw new Error(`there is no mutant ${process.env['MUTANT'] ?? ''}`);
+const planted = process.env['MUTANT'];
+const mutant = [...mutants, ...subscriptionMutants].find(({ name }) => name === planted);
+if (mutant === undefined) throw new Error(`there is no mutant ${planted ?? ''}`);
 
 registerHooks({
   load(url, context, nextLoad) {

@@ -1,8 +1,16 @@
-// Runs seeds one after another: `node test/simulation/run.ts FIRST_SEED COUNT`. Stops at the first that breaks a rule,
+// Runs seeds in a row: `node test/simulation/run.ts WORLD FIRST_SEED COUNT`. Stops at the first that breaks a rule,
 // with the rule on stdout and exit code 1. In a process of its own so that mutants can be loaded instead of sources.
+import { simulateSubscriptions } from './subscriptions/world.ts';
 import { simulate } from './world.ts';
 
-const [first = '1', count = '100'] = process.argv.slice(2);
+const worlds: Readonly<Record<string, (seed: number) => Promise<string[]>>> = {
+  storage: simulate,
+  subscriptions: simulateSubscriptions,
+};
+
+const [name = 'storage', first = '1', count = '100'] = process.argv.slice(2);
+const run = worlds[name];
+if (run === undefined) throw new Error(`there is no world ${name}`);
 
 let running = Number(first);
 
@@ -14,7 +22,7 @@ process.on('uncaughtException', (error) => {
 
 for (let seed = Number(first); seed < Number(first) + Number(count); seed++) {
   running = seed;
-  const broken = await simulate(seed).catch((error: unknown) => [
+  const broken = await run(seed).catch((error: unknown) => [
     `stopped: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`,
   ]);
   if (broken.length === 0) continue;

@@ -8,10 +8,11 @@ interface Alarm {
 
 export class VirtualClock implements Clock {
   private nowMs = 1_000;
+  private wallOffsetMs = 1_700_000_000_000;
   private readonly alarms = new Set<Alarm>();
 
   wallMs(): number {
-    return 1_700_000_000_000 + this.nowMs;
+    return this.wallOffsetMs + this.nowMs;
   }
 
   monotonicMs(): number {
@@ -22,6 +23,11 @@ export class VirtualClock implements Clock {
     const alarm = { atMs: this.nowMs + delayMs, callback };
     this.alarms.add(alarm);
     return { cancel: () => this.alarms.delete(alarm) };
+  }
+
+  /** Somebody sets the wall clock; nothing rings. */
+  stepWall(ms: number): void {
+    this.wallOffsetMs += ms;
   }
 
   /** Rings what is due on the way, in order. */

@@ -1,0 +1,261 @@
+// Known bugs of work queues, as mutants.ts has them of storage.
+import type { Mutant } from './mutants.ts';
+
+export const subscriptionMutants: readonly Mutant[] = [
+  {
+    name: 'a nack unlocks its key',
+    file: 'subscription/queue-state.ts',
+    find: 'this.retries.put(runFirst, runLast, attempts, readyAtMs, entry);',
+    replace:
+      'this.retries.put(runFirst, runLast, attempts, readyAtMs, entry);\n      this.source.settled(runFirst, runLast);',
+  },
+  {
+    name: 'a dead letter unlocks its key before it has arrived',
+    file: 'subscription/queue-state.ts',
+    find: 'this.outbox.put(offset, lease.attempt, reason, text);',
+    replace:
+      'this.outbox.put(offset, lease.attempt, reason, text);\n        this.source.settled(offset, offset);',
+  },
+  {
+    name: 'a dead record is fresh again after a restart',
+    file: 'subscription/keyed-source.ts',
+    find: 'if (this.claims.outbox.has(offset)) return;',
+    replace: '',
+  },
+  {
+    name: 'recovered attempts lock no key',
+    file: 'subscription/queue-recovery.ts',
+    find: 'retries: isKeyed ? new RetryQueue() : retries,',
+    replace: 'retries,',
+  },
+  {
+    name: 'what waits for its key is handed out as well',
+    file: 'subscription/keyed-source.ts',
+    find: 'fifo.push(offset);',
+    replace: 'fifo.push(offset);\n    this.ready.add(offset);',
+  },
+  {
+    name: 'a letter is sent before it is durable as dead',
+    file: 'subscription/queue-journal.ts',
+    find: 'const last = this.state.outbox.next - 1;',
+    replace:
+      'const last = this.state.outbox.next - 1;\n    this.deadDurable = last;\n    this.events.deadDurable();',
+  },
+  {
+    name: 'what has died is not journaled',
+    file: 'subscription/queue-journal.ts',
+    find: 'if (letters.length === 0) return;',
+    replace: 'if (letters.length >= 0) return this.events.deadDurable();',
+  },
+  {
+    name: 'that a letter has arrived is not journaled',
+    file: 'subscription/queue-dispatcher.ts',
+    find: "journal.note({ kind: 'deadDone', subscriptionId, partitionId, number });",
+    replace: 'void [subscriptionId, partitionId, journal];',
+  },
+  {
+    name: 'a letter has arrived although its topic refused it',
+    file: 'subscription/dead-letter-sender.ts',
+    find: 'await this.context.deadLetters.publish({ topic, publisher, sequence, body });',
+    replace:
+      'await this.context.deadLetters.publish({ topic, publisher, sequence, body }).catch(() => {});',
+  },
+  {
+    name: 'letters are numbered anew after a restart',
+    file: 'subscription/queue-checkpoint.ts',
+    find: 'writer.varint(outbox.next);',
+    replace: 'writer.varint(letters.length + 1);',
+  },
+  {
+    name: 'a checkpoint forgets what is on its way to the dead-letter topic',
+    file: 'subscription/queue-checkpoint.ts',
+    find: 'const letters = [...outbox];',
+    replace: 'const letters = [...outbox].slice(0, 0);',
+  },
+  {
+    name: 'a checkpoint forgets the attempts of what is in flight',
+    file: 'subscription/queue-state.ts',
+    find: 'if (lease.attempt === 1) continue;',
+    replace: 'if (lease.attempt > 0) continue;',
+  },
+  {
+    name: 'a retry goes before its attempts are durable',
+    file: 'subscription/retry-queue.ts',
+    find: 'return run.readyAtMs <= nowMs && run.entry <= this.durableEntry;',
+    replace: 'return run.readyAtMs <= nowMs;',
+  },
+  {
+    name: 'a record on its last attempt travels with others',
+    file: 'subscription/queue-state.ts',
+    find: 'last: this.isLast(attempt) ? first : last, attempt };',
+    replace: 'last, attempt };',
+  },
+  {
+    name: 'the limit of attempts is off by one',
+    file: 'subscription/queue-state.ts',
+    find: 'return attemptsMax > 0 && attempt >= attemptsMax && this.hasDeadLetterTopic;',
+    replace: 'return attemptsMax > 0 && attempt > attemptsMax && this.hasDeadLetterTopic;',
+  },
+  {
+    name: 'a lost consumer does not count as an attempt',
+    file: 'subscription/queue-dispatcher.ts',
+    find: 'this.journal.attempts(runsOf(this.state.releaseConsumer(consumer.number, nowMs)));',
+    replace: 'this.state.releaseConsumer(consumer.number, nowMs);',
+  },
+  {
+    name: 'a back-off is over after a restart',
+    file: 'subscription/queue-recovery.ts',
+    find: 'retries.put(first, last, attempts, start.nowMs + waitMs);',
+    replace: 'retries.put(first, last, attempts, start.nowMs + 0 * waitMs);',
+  },
+  {
+    name: 'leases from before a seek still count',
+    file: 'subscription/queue-state.ts',
+    find: "if (lease !== 0 && lease < this.fence) return 'lease_lost';",
+    replace: '',
+  },
+  {
+    name: 'a seek forgets letters on their way',
+    file: 'subscription/queue-state.ts',
+    find: 'this.outbox.detach();',
+    replace: 'this.outbox.done(Infinity);',
+  },
+  {
+    name: 'delayed records are due after a restart',
+    file: 'log/partition-log.ts',
+    find: 'const deliverAtMs = mark.deliverAtMs > nowMs ? mark.deliverAtMs : 0;',
+    replace: 'const deliverAtMs = 0 * nowMs;',
+  },
+  {
+    name: 'a checkpoint forgets delayed records',
+    file: 'log/mark-chunk.ts',
+    find: 'marks.filter((mark) => mark.deliverAtMs > 0 || mark.priority > 0)',
+    replace: 'marks.filter((mark) => mark.priority > 0)',
+  },
+  {
+    name: 'delayed records are released a second early',
+    file: 'shard/due-batches.ts',
+    find: 'const released = log.releaseDue(this.clock.wallMs(), left);',
+    replace: 'const released = log.releaseDue(this.clock.wallMs() + 1_000, left);',
+  },
+  {
+    name: 'queues forget what was taken back while it was held back',
+    file: 'subscription/queue-state.ts',
+    find: 'for (const run of this.marks.cancelledRuns()) this.finish(run.first, run.last);',
+    replace: '',
+  },
+  {
+    name: 'that records were taken back is not journaled',
+    file: 'log/partition-log.ts',
+    find: 'await this.journal.write(entryTypes.cancelled, encodeCancelled({ partition: this.id, runs }));',
+    replace: 'await this.journal.barrier();',
+  },
+  {
+    name: 'a retry outlives its time to live',
+    file: 'subscription/queue-dispatcher.ts',
+    find: 'const fate = this.fateOf(run);',
+    replace: "const fate = next.attempt > 1 ? 'deliver' : this.fateOf(run);",
+  },
+  {
+    name: 'a time to live begins with the append, not with the delivery time',
+    file: 'subscription/run-source.ts',
+    find: 'const dueMs = Math.max(appendTimeMs, deliverAtMs);',
+    replace: 'const dueMs = appendTimeMs + 0 * deliverAtMs;',
+  },
+  {
+    name: 'what is preferred lets the oldest starve',
+    file: 'subscription/plain-source.ts',
+    find: 'const preferredInRowMax = 9;',
+    replace: 'const preferredInRowMax = Infinity;',
+  },
+  {
+    name: 'priorities are passed by',
+    file: 'subscription/plain-source.ts',
+    find: 'if (priority === 0) return undefined;',
+    replace: 'if (priority >= 0) return undefined;',
+  },
+  {
+    name: 'a released record of the past is forgotten',
+    file: 'subscription/plain-source.ts',
+    find: 'if (first < seenBelow) this.late[priority]?.push(first, last);',
+    replace: 'if (first < seenBelow) void last;',
+  },
+  {
+    name: 'a stream goes on behind what was sent, not what was acked',
+    file: 'subscription/stream-state.ts',
+    find: 'this.sentOffset = this.ackedOffset;\n    return true;',
+    replace: 'return true;',
+  },
+  {
+    name: 'a stream recovers past what was acked',
+    file: 'subscription/stream-state.ts',
+    find: 'this.skipTo(last + 1);',
+    replace: 'this.skipTo(last + 2);',
+  },
+  {
+    name: 'a stream checkpoints what was sent',
+    file: 'subscription/stream-state.ts',
+    find: 'writer.varint(this.ackedOffset);',
+    replace: 'writer.varint(this.sentOffset);',
+  },
+  {
+    name: 'a pause is not looked at',
+    file: 'subscription/queue-dispatcher.ts',
+    find: "if (this.busy !== 'no' || this.paused || this.trouble.isWaiting) return;",
+    replace: "if (this.busy !== 'no' || this.trouble.isWaiting) return;",
+  },
+  {
+    name: 'a rate is not charged',
+    file: 'subscription/queue-dispatcher.ts',
+    find: 'rate.take(recordCount);',
+    replace: '',
+  },
+  {
+    name: 'why nothing comes is not said',
+    file: 'subscription/queue-dispatcher.ts',
+    find: "if (this.consumers.length === 0) reasons.push('no_consumers');",
+    replace: 'if (this.consumers.length === 0) return reasons;',
+  },
+  {
+    name: 'dead records count as ready',
+    file: 'subscription/queue-state.ts',
+    find: 'const claimed = inFlight + waitingCount + this.outbox.count + delayed;',
+    replace: 'const claimed = inFlight + waitingCount + delayed;',
+  },
+  {
+    name: 'what is for another subscription is delivered',
+    file: 'subscription/queue-dispatcher.ts',
+    find: "if (audience !== 0 && audience !== subscriptionId) return 'foreign';",
+    replace: 'void [audience, subscriptionId];',
+  },
+  {
+    name: 'the broker forgets its own idle publishers',
+    file: 'log/publishers-state.ts',
+    find: ' || isOwn(publisher.name)',
+    replace: '',
+  },
+  {
+    name: 'a record acked as it dies is dead after a restart',
+    file: 'subscription/queue-recovery.ts',
+    find: 'const isDetached = this.acks.has(letter.offset);',
+    replace: 'const isDetached = false;',
+  },
+  {
+    name: 'what is not durable counts as delayed',
+    file: 'subscription/queue-state.ts',
+    find: 'this.marks.heldRecordsIn(this.acks.floor, end)',
+    replace: 'this.marks.heldRecordsIn(this.acks.floor, Infinity)',
+  },
+  {
+    name: 'what is due at a restart is held back again',
+    file: 'log/partition-log.ts',
+    find: 'const deliverAtMs = mark.deliverAtMs > nowMs ? mark.deliverAtMs : 0;',
+    replace: 'const { deliverAtMs } = mark;\n      void nowMs;',
+  },
+  {
+    name: 'a pause comes after the last hand-over',
+    file: 'subscription/subscription.ts',
+    find: 'if (paused) dispatcher.setPaused(true);',
+    replace: '',
+  },
+];
