@@ -35,8 +35,9 @@ import type { StoredBatch } from './stored-batch.ts';
 
 /** What a publisher asks for; the batch has been scanned. */
 export interface AppendRequest {
-  /** Undefined: not counted. */
-  readonly publisher: { readonly name: string; readonly epoch: number } | undefined;
+  /** Undefined: not counted. `mayLeaveGaps`: see PublishersState. */
+  readonly publisher:
+    { readonly name: string; readonly epoch: number; readonly mayLeaveGaps?: boolean } | undefined;
   readonly sequence: number;
   readonly expectedOffset: Offset | undefined;
   readonly body: Uint8Array;
@@ -441,6 +442,7 @@ export class PartitionLog {
       publisher,
       request.publisher?.epoch ?? 0,
       request.sequence,
+      request.publisher?.mayLeaveGaps,
     );
     switch (verdict.kind) {
       case 'append':

@@ -2,7 +2,8 @@
 //
 // Invariants:
 // - An epoch only rises; appends of a lower one are refused.
-// - Sequences of a publisher are stored without a gap, each at most once, across epochs.
+// - Sequences of a publisher are stored without a gap, each at most once, across epochs. One that sends its numbers to
+//   several partitions in their order leaves gaps in each, and is told so: what is not above the last is a repeat.
 // - The last `publisherAnswersKept` answers are remembered; what is older is refused, never stored again.
 // - At most `publishersPerPartitionMax`; at the limit the longest unused one that no stream holds is forgotten.
 import { publisherId, type Offset, type PublisherId } from '../core/ids.ts';
@@ -98,13 +99,22 @@ export class PublishersState {
     this.nextId = Math.max(this.nextId, publisher.id + 1);
   }
 
-  judge(publisher: Publisher, epoch: number, sequence: number): SequenceVerdict {
+  judge(
+    publisher: Publisher,
+    epoch: number,
+    sequence: number,
+    mayLeaveGaps = false,
+  ): SequenceVerdict {
     if (epoch < publisher.epoch) return { kind: 'fenced', epoch: publisher.epoch };
     if (sequence === 0) return appendVerdict;
     const { lastSequence, answers } = publisher;
     if (sequence === lastSequence + 1 || lastSequence === 0) return appendVerdict;
-    if (sequence > lastSequence) return { kind: 'gap', lastSequence };
-    const index = answers.length - 2 * (lastSequence - sequence + 1);
+    if (sequence > lastSequence) {
+      return mayLeaveGaps ? appendVerdict : { kind: 'gap', lastSequence };
+    }
+    // With gaps only the last answer has a known place, and nobody asks for it.
+    const back = mayLeaveGaps ? 1 : lastSequence - sequence + 1;
+    const index = answers.length - 2 * back;
     if (index < 0) return { kind: 'too_old', lastSequence };
     return {
       kind: 'repeat',

@@ -36,6 +36,16 @@ describe('an append of a publisher that stored 200', () => {
     expect(state.judge(publisher, row.epoch, row.sequence)).toEqual(row.verdict);
   });
 
+  it('that may leave gaps is stored above the last, and is a repeat at or below it', () => {
+    const { state, publisher } = publisherWith(200);
+    const judge = (sequence: number) => state.judge(publisher, 2, sequence, true);
+    expect(judge(207)).toEqual({ kind: 'append' });
+    state.record(publisher, 207, 900, 1, 1_000);
+    const last = { kind: 'repeat', baseOffset: 900, recordCount: 1 };
+    expect([judge(207), judge(203), judge(1)]).toEqual([last, last, last]);
+    expect(judge(208)).toEqual({ kind: 'append' });
+  });
+
   it('with any sequence is the first one of a publisher that stored nothing', () => {
     const { state, publisher } = publisherWith(0);
     expect(state.judge(publisher, 2, 77)).toEqual({ kind: 'append' });
