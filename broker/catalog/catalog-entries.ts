@@ -9,6 +9,7 @@ import { subscriptionId, topicId } from '../core/ids.ts';
 import { WireError } from '../../proto/wire/reader.ts';
 import { WireWriter } from '../../proto/wire/writer.ts';
 import type { CatalogCheckpointEntry, CatalogCounters, CatalogEvent } from './catalog-events.ts';
+import { decodeDeadLetterJob, encodeDeadLetterJob, readJobId } from './dead-letter-job-codec.ts';
 import {
   bytesField,
   decodeSubscription,
@@ -34,6 +35,8 @@ const eventCodes = {
   'subscription-changed': 5,
   'subscription-deleted': 6,
   'tombstone-cleared': 7,
+  'dead-letter-job-put': 8,
+  'dead-letter-job-forgotten': 9,
 } as const satisfies Record<CatalogEvent['kind'], number>;
 
 const checkpointCodes = {
@@ -41,6 +44,7 @@ const checkpointCodes = {
   topic: 2,
   subscription: 3,
   tombstone: 4,
+  'dead-letter-job': 5,
 } as const satisfies Record<CatalogCheckpointEntry['kind'], number>;
 
 export function encodeCatalogEvent(event: CatalogEvent): Buffer {
@@ -59,6 +63,12 @@ export function encodeCatalogEvent(event: CatalogEvent): Buffer {
     case 'subscription-deleted':
       writer.bytes(2, encodeTombstone(event.tombstone));
       break;
+    case 'dead-letter-job-put':
+      writer.bytes(2, encodeDeadLetterJob(event.job));
+      break;
+    case 'dead-letter-job-forgotten':
+      writer.uint(4, event.id);
+      break;
     case 'tombstone-cleared':
       writer.uint(3, tombstoneCodes[event.of]);
       writer.uint(4, event.id);
@@ -76,7 +86,7 @@ export function decodeCatalogEvent(bytes: Uint8Array): CatalogEvent {
       [numberField(1)]: (reader) => (fields.kind = reader.uint32()),
       [bytesField(2)]: (reader) => (object = reader.view()),
       [numberField(3)]: (reader) => (fields.of = reader.uint32()),
-      [numberField(4)]: (reader) => (fields.id = reader.uint32()),
+      [numberField(4)]: (reader) => (fields.id = reader.varint()),
       [bytesField(5)]: (reader) => (fields.shard = readText(reader)),
     });
     const kind = nameOf(eventCodes, fields.kind, 'event kind');
@@ -97,6 +107,10 @@ export function decodeCatalogEvent(bytes: Uint8Array): CatalogEvent {
         if (tombstone.of !== 'subscription') throw new WireError('tombstone is of a topic');
         return { kind, tombstone };
       }
+      case 'dead-letter-job-put':
+        return { kind, job: decodeDeadLetterJob(object) };
+      case 'dead-letter-job-forgotten':
+        return { kind, id: readJobId(fields.id) };
       case 'tombstone-cleared': {
         const of = nameOf(tombstoneCodes, fields.of, 'tombstone kind');
         const id = readId(fields.id, `${of} id`);
@@ -121,6 +135,9 @@ export function encodeCatalogCheckpoint(entry: CatalogCheckpointEntry): Buffer {
     case 'subscription':
       writer.bytes(2, encodeSubscription(entry.subscription));
       break;
+    case 'dead-letter-job':
+      writer.bytes(2, encodeDeadLetterJob(entry.job));
+      break;
     case 'tombstone':
       writer.bytes(2, encodeTombstone(entry.tombstone));
   }
@@ -144,6 +161,8 @@ export function decodeCatalogCheckpoint(bytes: Uint8Array): CatalogCheckpointEnt
         return { kind, topic: decodeTopic(object) };
       case 'subscription':
         return { kind, subscription: decodeSubscription(object) };
+      case 'dead-letter-job':
+        return { kind, job: decodeDeadLetterJob(object) };
       case 'tombstone':
         return { kind, tombstone: decodeTombstone(object) };
     }

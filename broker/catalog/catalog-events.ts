@@ -3,6 +3,7 @@
 // Invariant: an event carries the whole object as it is afterwards, so that a replay that begins in the middle, with
 // the object's checkpoint entry still to come, ends in the same state.
 import type { SubscriptionId, TopicId } from '../core/ids.ts';
+import type { DeadLetterJob } from './dead-letter-job.ts';
 import type { SubscriptionName } from './names.ts';
 import type { Subscription } from './subscription.ts';
 import type { ShardPartitions, Topic } from './topic.ts';
@@ -39,6 +40,9 @@ export type CatalogEvent =
   | { readonly kind: 'subscription-created'; readonly subscription: Subscription }
   | { readonly kind: 'subscription-changed'; readonly subscription: Subscription }
   | { readonly kind: 'subscription-deleted'; readonly tombstone: SubscriptionTombstone }
+  /** It has begun, or has ended. */
+  | { readonly kind: 'dead-letter-job-put'; readonly job: DeadLetterJob }
+  | { readonly kind: 'dead-letter-job-forgotten'; readonly id: number }
   /** The shard has durably dropped its part. */
   | {
       readonly kind: 'tombstone-cleared';
@@ -65,4 +69,5 @@ export type CatalogCheckpointEntry =
   | { readonly kind: 'counters'; readonly counters: CatalogCounters }
   | { readonly kind: 'topic'; readonly topic: Topic }
   | { readonly kind: 'subscription'; readonly subscription: Subscription }
+  | { readonly kind: 'dead-letter-job'; readonly job: DeadLetterJob }
   | { readonly kind: 'tombstone'; readonly tombstone: Tombstone };

@@ -24,6 +24,8 @@ import type {
   Tombstone,
   TopicTombstone,
 } from './catalog-events.ts';
+import { DeadLetterJobIndex } from './dead-letter-jobs.ts';
+import type { DeadLetterJob } from './dead-letter-job.ts';
 import { NameIndex } from './name-index.ts';
 import { defaultTenant, type SubscriptionName, type TopicName } from './names.ts';
 import { pageOf, type Page, type PageRequest } from './page.ts';
@@ -35,6 +37,7 @@ export type { CatalogCheckpointEntry, CatalogEvent } from './catalog-events.ts';
 export class CatalogState {
   /** Data shards that take new partitions. */
   readonly shards: readonly string[];
+  readonly deadLetterJobs = new DeadLetterJobIndex();
   private next: CatalogCounters = {
     nextTopicId: 1,
     nextPartitionId: 1,
@@ -230,6 +233,10 @@ export class CatalogState {
         this.removeSubscription(event.tombstone.subscriptionId);
         this.subscriptionTombstones.set(event.tombstone.subscriptionId, event.tombstone);
         return;
+      case 'dead-letter-job-put':
+        return this.putDeadLetterJob(event.job);
+      case 'dead-letter-job-forgotten':
+        return this.deadLetterJobs.forget(event.id);
       case 'tombstone-cleared':
         if (event.of === 'topic') clearShard(this.topicTombstones, event.id, event.shard);
         else clearShard(this.subscriptionTombstones, event.id, event.shard);
@@ -251,6 +258,7 @@ export class CatalogState {
     for (const subscription of this.subscriptionsById.values()) {
       yield { kind: 'subscription', subscription };
     }
+    for (const job of this.deadLetterJobs.all()) yield { kind: 'dead-letter-job', job };
     for (const tombstone of this.tombstones()) yield { kind: 'tombstone', tombstone };
   }
 
@@ -265,6 +273,8 @@ export class CatalogState {
       case 'subscription':
         assertNotOlder(entry.subscription, this.subscriptionsById.get(entry.subscription.id));
         return this.putSubscription(entry.subscription);
+      case 'dead-letter-job':
+        return this.putDeadLetterJob(entry.job);
       case 'tombstone':
         if (entry.tombstone.of === 'topic') {
           this.topicTombstones.set(entry.tombstone.topicId, entry.tombstone);
@@ -314,6 +324,7 @@ export class CatalogState {
       this.subscriptionsById.delete(subscription.id);
     }
     this.subscriptionsByTopic.delete(id);
+    this.deadLetterJobs.forgetTopic(id);
     const topic = this.topicsById.get(id);
     if (topic === undefined) return;
     this.countPartitions(topic, -1);
@@ -342,7 +353,13 @@ export class CatalogState {
     });
   }
 
+  private putDeadLetterJob(job: DeadLetterJob): void {
+    this.deadLetterJobs.put(job);
+    this.raise({ ...this.next, nextRevision: job.id + 1 });
+  }
+
   private removeSubscription(id: SubscriptionId): void {
+    this.deadLetterJobs.forgetSubscription(id);
     const subscription = this.subscriptionsById.get(id);
     if (subscription === undefined) return;
     this.subscriptionsById.delete(id);

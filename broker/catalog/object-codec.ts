@@ -251,7 +251,7 @@ export function nameOf<K extends string>(
   throw new WireError(`${what} is ${code}`);
 }
 
-function readFlag(reader: WireReader): boolean {
+export function readFlag(reader: WireReader): boolean {
   const value = reader.varint();
   if (value > 1) throw new WireError(`flag is ${value}`);
   return value === 1;

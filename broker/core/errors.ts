@@ -56,6 +56,7 @@ export const reasons = {
   TENANT_NOT_FOUND: ['missing', 'There is no such tenant.'],
   TOPIC_NOT_FOUND: ['missing', 'There is no such topic.'],
   SUBSCRIPTION_NOT_FOUND: ['missing', 'There is no such subscription on the topic.'],
+  JOB_NOT_FOUND: ['missing', 'There is no such job on the dead letters of the topic.'],
   REVISION_MISMATCH: ['conflict', 'The object has changed since that revision was read.'],
   TOPIC_ID_MISMATCH: ['conflict', 'The topic of that name is another incarnation.'],
   SPEC_IMMUTABLE: ['conflict', 'The field is fixed at creation.'],

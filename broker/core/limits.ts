@@ -109,6 +109,17 @@ export const limits = {
   keyedHeldMax: 1_000_000,
   /** Letters on their way to a dead-letter topic, per subscription and partition (retried instead). */
   outboxMax: 10_000,
+  /** Jobs that run on the dead letters of one topic (reject), and that are remembered (the oldest is forgotten). */
+  deadLetterJobsRunningMax: 4,
+  deadLetterJobsKept: 20,
+  /** What a filter of dead letters may ask for (reject). */
+  deadLetterFilterHeadersMax: 16,
+  deadLetterFilterValueBytesMax: 1 * KiB,
+  /** Letters that a job has on their way at a time: what a cancelled job still does is small. */
+  deadLetterChunk: 100,
+  /** Letters of one page (reject), and those that are looked at for it (spill into the next page). */
+  deadLetterPageMax: 100,
+  deadLettersPerCallMax: 5_000,
   /** Subscriptions that have metrics under their names (spill: the others are counted). */
   subscriptionSeriesMax: 1_000,
   /** Bytes of what a consumer says about a failure (cut off). */
@@ -165,3 +176,4 @@ assert(limits.publishWindowBytes >= limits.batchBytesMax, 'a window admits the l
 assert(limits.commitBytesMax >= 4 * limits.pageBytes, 'a commit holds several pages');
 assert(limits.generationBytes > 4 * limits.commitBytesMax, 'a generation holds many commits');
 assert(limits.recordsPerBatchMax <= 65_536, 'a record index fits 16 bits');
+assert(limits.deadLetterJobsRunningMax < limits.deadLetterJobsKept, 'running jobs are kept');

@@ -12,6 +12,7 @@ import type {
   SubscriptionTombstone,
   TopicTombstone,
 } from '../../broker/catalog/catalog-events.ts';
+import type { DeadLetterJob } from '../../broker/catalog/dead-letter-job.ts';
 import { parseSubscriptionName, parseTopicName } from '../../broker/catalog/names.ts';
 import type { StartPosition, Subscription } from '../../broker/catalog/subscription.ts';
 import type { Topic } from '../../broker/catalog/topic.ts';
@@ -103,7 +104,44 @@ const subscriptionTombstone: fc.Arbitrary<SubscriptionTombstone> = fc.record({
   pending,
 });
 
+const jobId = fc.integer({ min: 1, max: Number.MAX_SAFE_INTEGER });
+const bytes = fc.uint8Array({ maxLength: 20 });
+const job: fc.Arbitrary<DeadLetterJob> = fc.record({
+  id: jobId,
+  topicId: id.map(topicId),
+  subscriptionId: id.map(subscriptionId),
+  action: fc.constantFrom('redrive', 'purge'),
+  filter: fc.record({
+    reasons: fc.uniqueArray(fc.constantFrom('attempts_exhausted', 'rejected', 'expired')),
+    key: fc.option(
+      bytes.map((key) => Buffer.from(key)),
+      { nil: undefined },
+    ),
+    headers: fc.array(fc.record({ name: fc.string({ minLength: 1 }), value: bytes })),
+    sinceMs: count,
+    untilMs: count,
+    originTopic: fc.constantFrom('', 'public/default/a'),
+    originSubscription: fc.constantFrom('', 'work'),
+  }),
+  to: fc.constantFrom('', 'public/default/a'),
+  recordsPerSecondMax: count,
+  dryRun: fc.boolean(),
+  until: fc.array(count, { maxLength: 5 }),
+  state: fc.constantFrom('running', 'done', 'cancelled'),
+  createdAtMs: count,
+  endedAtMs: count,
+  figures: fc.record({
+    scanned: count,
+    matched: count,
+    done: count,
+    stayed: count,
+    stayedBecause: fc.string(),
+  }),
+});
+
 const event: fc.Arbitrary<CatalogEvent> = fc.oneof(
+  fc.record({ kind: fc.constant('dead-letter-job-put' as const), job }),
+  fc.record({ kind: fc.constant('dead-letter-job-forgotten' as const), id: jobId }),
   fc.record({ kind: fc.constantFrom('topic-created', 'topic-changed'), topic }),
   fc.record({ kind: fc.constant('topic-deleted' as const), tombstone: topicTombstone }),
   fc.record({
@@ -141,6 +179,7 @@ const checkpointEntry: fc.Arbitrary<CatalogCheckpointEntry> = fc.oneof(
   }),
   fc.record({ kind: fc.constant('topic' as const), topic }),
   fc.record({ kind: fc.constant('subscription' as const), subscription }),
+  fc.record({ kind: fc.constant('dead-letter-job' as const), job }),
   fc.record({
     kind: fc.constant('tombstone' as const),
     tombstone: fc.oneof(topicTombstone, subscriptionTombstone),
