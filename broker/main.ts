@@ -175,7 +175,7 @@ interface Surroundings extends Ground {
 }
 
 async function openBroker(surroundings: Surroundings): Promise<Broker> {
-  const { settings, volume, disk, log, brokerId } = surroundings;
+  const { settings, volume, disk, log, brokerId, failPoint } = surroundings;
   const names = Array.from({ length: settings.shards }, (_, i) => String(i));
   const catalogJournal = await claimJournal(surroundings, catalogShard);
   const catalog = await CatalogStore.open(
@@ -200,6 +200,7 @@ async function openBroker(surroundings: Surroundings): Promise<Broker> {
     clock: systemClock,
     random: systemRandom,
     log,
+    failPoint,
     publishPendingBytes: settings.publishPendingBytes,
     objectStore: surroundings.objects.description,
   });

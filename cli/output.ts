@@ -89,6 +89,15 @@ function timeParts(ms: number): string[] {
   });
 }
 
+const shownBytes = 60;
+
+/** As much as fits a line, without what would disturb a terminal. */
+export function shortened(bytes: Buffer): string {
+  const text = bytes.subarray(0, shownBytes).toString();
+  const clean = text.replaceAll(/\p{Cc}/gu, '.');
+  return bytes.length > shownBytes ? `${clean}...` : clean;
+}
+
 /** A line on stderr that is written over while work goes on; silent when stderr is no terminal. */
 export class Progress {
   private readonly isTerminal = process.stderr.isTTY;

@@ -2,6 +2,7 @@
 import { Command } from 'commander';
 import { clusterCommand } from './commands/cluster.ts';
 import { consumeCommand } from './commands/consume.ts';
+import { dlqCommand } from './commands/dlq.ts';
 import { fsckCommand } from './commands/fsck.ts';
 import { publishCommand } from './commands/publish.ts';
 import { readCommand } from './commands/read.ts';
@@ -27,6 +28,7 @@ export function program(): Command {
     .addCommand(readCommand())
     .addCommand(consumeCommand())
     .addCommand(subscriptionCommand())
+    .addCommand(dlqCommand())
     .addCommand(clusterCommand())
     .addCommand(fsckCommand())
     .addCommand(recoverCommand())

@@ -1,6 +1,7 @@
 // What a broker is made of, and what its calls take.
 import type { StartPosition } from '../catalog/subscription.ts';
 import type { Clock } from '../core/clock.ts';
+import type { FailPoint } from '../core/fail-point.ts';
 import type { Log } from '../core/log.ts';
 import type { Random } from '../core/random.ts';
 import type { CatalogStore } from '../shard/catalog-store.ts';
@@ -23,6 +24,7 @@ export interface BrokerParts {
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
+  readonly failPoint: FailPoint;
   readonly publishPendingBytes: number;
   /** Where cold records are, for people. */
   readonly objectStore: string;

@@ -28,10 +28,10 @@ import { BrokerError } from '../core/errors.ts';
 import type { WhenDurable } from '../log/append-entry.ts';
 import { plainTerms } from '../log/delivery-terms.ts';
 import type { AppendRequest, PartitionLog } from '../log/partition-log.ts';
-import { catalogShard } from '../shard/catalog-store.ts';
 import type { BrokerParts, SeekTargets } from './broker-parts.ts';
 import { DeadLetterTopics } from './dead-letter-topics.ts';
-import { partitionFigures } from './figures.ts';
+import { DeadLetters } from './dead-letters.ts';
+import { partitionFigures, shardFigures, tieringFigures } from './figures.ts';
 import type * as figures from './figures.ts';
 import { IdleSubscriptions } from './idle-subscriptions.ts';
 import { openPublisher, type OpenPublisher } from './open-publisher.ts';
@@ -51,6 +51,8 @@ export class Broker {
   address = '';
   private readonly parts: BrokerParts;
   private readonly directory: TopicDirectory;
+  /** What operators do with dead letters. */
+  readonly deadLetters: DeadLetters;
   /** What was confirmed since the start. */
   readonly traffic = { batches: 0, records: 0, bytes: 0 };
   private readonly idle = new IdleSubscriptions();
@@ -64,13 +66,16 @@ export class Broker {
     this.startedAtMs = parts.clock.wallMs();
     this.publishBudget = new ByteBudget(parts.publishPendingBytes);
     this.directory = new TopicDirectory(parts.catalog, parts.shards);
+    const { directory } = this;
+    this.deadLetters = new DeadLetters({ ...parts, directory, topic: (name) => this.topic(name) });
   }
 
   static async open(parts: BrokerParts): Promise<Broker> {
     const broker = new Broker(parts);
     await broker.directory.open();
-    const deadLetters = new DeadLetterTopics(broker);
+    const deadLetters = new DeadLetterTopics(broker, broker.directory, parts.failPoint);
     for (const shard of parts.shards.values()) shard.deadLetters = deadLetters;
+    broker.deadLetters.open();
     return broker;
   }
 
@@ -384,35 +389,7 @@ export class Broker {
   }
 
   shardFigures(): figures.ShardFigures[] {
-    const { catalog, catalogEpoch, shards } = this.parts;
-    const all: figures.ShardFigures[] = [
-      {
-        name: catalogShard,
-        epoch: catalogEpoch,
-        partitionCount: 0,
-        journalBytes: catalog.fileBytes,
-        generationCount: catalog.generationCount,
-        unoffloadedBytes: 0,
-        unoffloadedSinceMs: 0,
-        offloadFailure: '',
-        checkpointUploadedMs: catalog.uploader.uploadedAtMs,
-      },
-    ];
-    for (const shard of shards.values()) {
-      const { waitingBytes, lastFailure } = shard.tier.offloader.figures;
-      all.push({
-        name: shard.name,
-        epoch: shard.epoch,
-        partitionCount: shard.partitionCount,
-        journalBytes: shard.journal.index.fileBytes(),
-        generationCount: shard.journal.index.count,
-        unoffloadedBytes: waitingBytes,
-        unoffloadedSinceMs: shard.tier.offloader.oldestUnoffloadedMs,
-        offloadFailure: lastFailure,
-        checkpointUploadedMs: shard.tier.uploader.uploadedAtMs,
-      });
-    }
-    return all;
+    return shardFigures(this.parts);
   }
 
   /** Ends offload, cold reads and garbage collection. */
@@ -421,21 +398,7 @@ export class Broker {
   }
 
   tieringFigures(): figures.TieringFigures {
-    const sum = {
-      offloadedObjects: 0,
-      offloadedBytes: 0,
-      offloadFailures: 0,
-      deletedObjects: 0,
-      deletedBytes: 0,
-    };
-    for (const { tier } of this.parts.shards.values()) {
-      sum.offloadedObjects += tier.offloader.figures.objects;
-      sum.offloadedBytes += tier.offloader.figures.bytes;
-      sum.offloadFailures += tier.offloader.figures.failures;
-      sum.deletedObjects += tier.swept.deleted;
-      sum.deletedBytes += tier.swept.deletedBytes;
-    }
-    return sum;
+    return tieringFigures(this.parts);
   }
 
   /** Ends consumers, then waits until everything that was appended is durable. */
@@ -443,6 +406,7 @@ export class Broker {
     const reason = new BrokerError('SHUTTING_DOWN', 'the broker is shutting down; connect again', {
       retryAfterMs: 200,
     });
+    this.deadLetters.close();
     await Promise.all([...this.parts.shards.values()].map((shard) => shard.close(reason)));
     await this.parts.catalog.close();
   }

@@ -1,5 +1,7 @@
 // What the broker says about topics and shards when it is asked.
 import type { PartitionLog } from '../log/partition-log.ts';
+import { catalogShard } from '../shard/catalog-store.ts';
+import type { BrokerParts } from './broker-parts.ts';
 
 export interface PartitionFigures {
   readonly partition: number;
@@ -68,4 +70,53 @@ export function partitionFigures(partition: number, log: PartitionLog): Partitio
     hotBytes: log.hotBytes(),
     coldBytes: log.manifest.bytes,
   };
+}
+
+export function shardFigures({ catalog, catalogEpoch, shards }: BrokerParts): ShardFigures[] {
+  const all: ShardFigures[] = [
+    {
+      name: catalogShard,
+      epoch: catalogEpoch,
+      partitionCount: 0,
+      journalBytes: catalog.fileBytes,
+      generationCount: catalog.generationCount,
+      unoffloadedBytes: 0,
+      unoffloadedSinceMs: 0,
+      offloadFailure: '',
+      checkpointUploadedMs: catalog.uploader.uploadedAtMs,
+    },
+  ];
+  for (const shard of shards.values()) {
+    const { waitingBytes, lastFailure } = shard.tier.offloader.figures;
+    all.push({
+      name: shard.name,
+      epoch: shard.epoch,
+      partitionCount: shard.partitionCount,
+      journalBytes: shard.journal.index.fileBytes(),
+      generationCount: shard.journal.index.count,
+      unoffloadedBytes: waitingBytes,
+      unoffloadedSinceMs: shard.tier.offloader.oldestUnoffloadedMs,
+      offloadFailure: lastFailure,
+      checkpointUploadedMs: shard.tier.uploader.uploadedAtMs,
+    });
+  }
+  return all;
+}
+
+export function tieringFigures({ shards }: BrokerParts): TieringFigures {
+  const sum = {
+    offloadedObjects: 0,
+    offloadedBytes: 0,
+    offloadFailures: 0,
+    deletedObjects: 0,
+    deletedBytes: 0,
+  };
+  for (const { tier } of shards.values()) {
+    sum.offloadedObjects += tier.offloader.figures.objects;
+    sum.offloadedBytes += tier.offloader.figures.bytes;
+    sum.offloadFailures += tier.offloader.figures.failures;
+    sum.deletedObjects += tier.swept.deleted;
+    sum.deletedBytes += tier.swept.deletedBytes;
+  }
+  return sum;
 }

@@ -112,6 +112,20 @@ export class OpenSubscription {
     );
   }
 
+  /** Throws TOPIC_NOT_FOUND once the topic is deleted. */
+  check(): void {
+    this.topic.check();
+  }
+
+  /** Its parts in all partitions; none of a stream. */
+  queues(): QueueDispatcher[] {
+    return this.parts.flatMap(({ subscription }) =>
+      [...subscription.partitions()]
+        .map(([, dispatcher]) => dispatcher)
+        .filter((dispatcher) => dispatcher instanceof QueueDispatcher),
+    );
+  }
+
   /** Empty: it is not connected. */
   consumerName(number: number): string {
     for (const { subscription } of this.parts) {

@@ -11,7 +11,7 @@ import type { Subscription } from '../catalog/subscription.ts';
 import type { Topic } from '../catalog/topic.ts';
 import { defined } from '../core/assert.ts';
 import { BrokerError } from '../core/errors.ts';
-import type { PartitionId, TopicId } from '../core/ids.ts';
+import type { PartitionId, SubscriptionId, TopicId } from '../core/ids.ts';
 import type { CatalogStore } from '../shard/catalog-store.ts';
 import type { DeliveryTerms } from '../log/delivery-terms.ts';
 import type { PartitionLog } from '../log/partition-log.ts';
@@ -67,6 +67,19 @@ export class TopicDirectory {
     const topic = this.byName.get(fullName);
     if (topic === undefined) throw topicNotFound(fullName);
     return topic;
+  }
+
+  /** By full name. */
+  find(fullName: string): OpenTopic | undefined {
+    return this.byName.get(fullName);
+  }
+
+  findById(id: TopicId): OpenTopic | undefined {
+    return this.byId.get(id);
+  }
+
+  hasSubscription(id: SubscriptionId): boolean {
+    return this.catalog.state.subscriptionById(id) !== undefined;
   }
 
   byTopicId(id: TopicId): OpenTopic {

@@ -26,10 +26,14 @@ export const entryTypes = {
   seek: 34,
   subscriptionCheckpoint: 35,
   subscriptionRemoved: 36,
-  /** Records are on their way to the dead-letter topic. */
+  /** Records are on their way to the dead-letter topic, or redriven from it. */
   dead: 37,
   /** They have arrived there. */
   deadDone: 38,
+  /** One was to be redriven and cannot go: it is where it was. */
+  deadReturned: 39,
+  /** A job has removed dead letters. */
+  purged: 40,
 
   // --- catalog: the shard `system` -----------------------------------------------------------------------
   catalogEvent: 48,

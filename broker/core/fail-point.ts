@@ -12,7 +12,10 @@ export type FailPointName =
   | 'checkpoint-after-put'
   | 'checkpoint-after-swap'
   | 'garbage-before-delete'
-  | 'garbage-after-delete';
+  | 'garbage-after-delete'
+  | 'redrive-before-publish'
+  | 'redrive-after-publish'
+  | 'redrive-before-end';
 
 /** Awaited where it stands, so that a test may also hold the step up. */
 export type FailPoint = (name: FailPointName) => Promise<void> | void;

@@ -37,6 +37,10 @@ export async function browsePage(
   return { records: page.records.map(recordToProto), nextOffset: BigInt(page.nextOffset) };
 }
 
+export function stateToProto(state: State): RecordState {
+  return states[state];
+}
+
 /** Undefined when unspecified. */
 function stateFromProto(state: RecordState): State | undefined {
   if (state === RecordState.UNSPECIFIED) return undefined;

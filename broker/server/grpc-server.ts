@@ -17,12 +17,14 @@ import { limits } from '../core/limits.ts';
 import type { Log } from '../core/log.ts';
 import { ClusterService } from '../../proto/gen/millrace/v1/cluster_pb.ts';
 import { ConsumeService } from '../../proto/gen/millrace/v1/consume_pb.ts';
+import { DeadLetterService } from '../../proto/gen/millrace/v1/dead_letter_pb.ts';
 import { PublishService } from '../../proto/gen/millrace/v1/publish_pb.ts';
 import { ReadService } from '../../proto/gen/millrace/v1/read_pb.ts';
 import { SubscriptionService } from '../../proto/gen/millrace/v1/subscription_pb.ts';
 import { TopicService } from '../../proto/gen/millrace/v1/topic_pb.ts';
 import { clusterService } from './cluster-service.ts';
 import { consumeService, readService } from './consume-services.ts';
+import { deadLetterService } from './dead-letter-service.ts';
 import { serviceDefinition } from './grpc-method.ts';
 import { watchSessions, widenStreamWindows } from './grpc-window.ts';
 import { publishService } from './publish-service.ts';
@@ -43,6 +45,7 @@ const services: readonly DescService[] = [
   ConsumeService,
   TopicService,
   SubscriptionService,
+  DeadLetterService,
   ClusterService,
 ];
 
@@ -72,6 +75,7 @@ export class GrpcServer {
       [ConsumeService.name]: consumeService(broker, this.sessions),
       [TopicService.name]: topicService(broker),
       [SubscriptionService.name]: subscriptionService(broker),
+      [DeadLetterService.name]: deadLetterService(broker),
       [ClusterService.name]: clusterService(broker),
     };
     for (const service of services) {

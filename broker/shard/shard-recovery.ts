@@ -111,6 +111,8 @@ export class ShardRecovery implements Recovery {
       case entryTypes.seek:
       case entryTypes.dead:
       case entryTypes.deadDone:
+      case entryTypes.deadReturned:
+      case entryTypes.purged:
       case entryTypes.subscriptionCheckpoint:
       case entryTypes.subscriptionRemoved:
         // A copy: a checkpoint's state keeps views of the entry.
@@ -202,6 +204,12 @@ function replayQueue(queue: QueueRecovery, entry: Delta): void {
     case 'deadDone':
       queue.applyDeadDone(entry.number);
       break;
+    case 'deadReturned':
+      queue.applyDeadReturned(entry.number);
+      break;
+    case 'purged':
+      for (const range of entry.ranges) queue.applyPurged(entry.job, range);
+      break;
   }
 }
 
@@ -213,6 +221,8 @@ function replayStream(stream: StreamState, entry: Delta): void {
     case 'attempts':
     case 'dead':
     case 'deadDone':
+    case 'deadReturned':
+    case 'purged':
       break;
     case 'seek':
       stream.seek(entry.offset);

@@ -57,7 +57,11 @@ export class Shard {
   readonly random: Random;
   readonly tier: ShardTier;
   /** Until the topics are open nothing can be sent; it is tried again. */
-  deadLetters: DeadLetterTarget = { publish: () => Promise.reject(notOpenYet()) };
+  deadLetters: DeadLetterTarget = {
+    publish: () => Promise.reject(notOpenYet()),
+    redrive: () => Promise.reject(notOpenYet()),
+    hasArrived: () => false,
+  };
   private readonly failPoint: FailPoint;
   private readonly logs = new Map<PartitionId, PartitionLog>();
   private readonly subscriptions = new Map<SubscriptionId, Subscription>();

@@ -54,7 +54,11 @@ export function createDispatcher(
       write: (entry) => shard.writeEntry(entry),
     },
     names: placement.names,
-    deadLetters: { publish: (letter) => shard.deadLetters.publish(letter) },
+    deadLetters: {
+      publish: (letter) => shard.deadLetters.publish(letter),
+      redrive: (letter) => shard.deadLetters.redrive(letter),
+      hasArrived: (...letter) => shard.deadLetters.hasArrived(...letter),
+    },
     rate,
     clock,
     random,

@@ -1,18 +1,23 @@
-// The durable form of a letter on its way to the dead-letter topic: in journal entries and in checkpoints.
+// The durable form of a letter on its way to another topic: in journal entries and in checkpoints.
 import type { WireReader } from '../../proto/wire/reader.ts';
 import type { WireWriter } from '../../proto/wire/writer.ts';
 import { readOffset, type Damaged } from './durable-bytes.ts';
-import type { DeadLetter, DeadReason } from './outbox-state.ts';
+import { subscriptionId, topicId } from '../core/ids.ts';
+import type { DeadLetter, RedriveTarget } from './outbox-state.ts';
 
-const reasonCodes = { attempts_exhausted: 1, rejected: 2, expired: 3 } as const satisfies Record<
-  DeadReason,
-  number
->;
-const reasons: readonly (DeadReason | undefined)[] = [
+/** A target follows the letter's text exactly when it is redriven. */
+const reasonCodes = {
+  attempts_exhausted: 1,
+  rejected: 2,
+  expired: 3,
+  redriven: 4,
+} as const satisfies Record<DeadLetter['reason'], number>;
+const reasons: readonly (DeadLetter['reason'] | undefined)[] = [
   undefined,
   'attempts_exhausted',
   'rejected',
   'expired',
+  'redriven',
 ];
 
 export function writeDeadLetter(writer: WireWriter, letter: DeadLetter): void {
@@ -24,6 +29,12 @@ export function writeDeadLetter(writer: WireWriter, letter: DeadLetter): void {
   writer.varint(letter.isDetached ? 1 : 0);
   writer.varint(text.length);
   writer.raw(text);
+  const { target } = letter;
+  if (target === undefined) return;
+  writer.varint(target.job);
+  writer.varint(target.topicId);
+  writer.varint(target.partition);
+  writer.varint(target.audience);
 }
 
 export function readDeadLetter(reader: WireReader, damaged: Damaged): DeadLetter {
@@ -35,5 +46,20 @@ export function readDeadLetter(reader: WireReader, damaged: Damaged): DeadLetter
   if (number === 0 || reason === undefined) throw damaged(`letter ${number} of reason ${code}`);
   const isDetached = reader.varint() === 1;
   const text = Buffer.from(reader.view()).toString();
-  return { number, offset, attempts, reason, text, isDetached };
+  const target = reason === 'redriven' ? readTarget(reader, damaged) : undefined;
+  return { number, offset, attempts, reason, text, isDetached, target };
+}
+
+function readTarget(reader: WireReader, damaged: Damaged): RedriveTarget {
+  const job = readOffset(reader, damaged);
+  const topic = reader.uint32();
+  if (topic === 0) throw damaged('a redrive to topic 0');
+  const partition = reader.uint32();
+  const audience = reader.uint32();
+  return {
+    job,
+    topicId: topicId(topic),
+    partition,
+    audience: audience === 0 ? 0 : subscriptionId(audience),
+  };
 }

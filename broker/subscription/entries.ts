@@ -67,7 +67,7 @@ export interface SubscriptionRemoved extends EntryHead {
   readonly kind: 'subscriptionRemoved';
 }
 
-/** These records are dead letters on their way. */
+/** These records are on their way to another topic. */
 export interface DeadDelta extends EntryHead {
   readonly kind: 'dead';
   /** None is detached. */
@@ -80,12 +80,27 @@ export interface DeadDoneDelta extends EntryHead {
   readonly number: number;
 }
 
+/** The letter does not go anywhere: its record is to be delivered again. */
+export interface DeadReturnedDelta extends EntryHead {
+  readonly kind: 'deadReturned';
+  readonly number: number;
+}
+
+/** As `acked`, by a job. */
+export interface PurgedDelta extends EntryHead {
+  readonly kind: 'purged';
+  readonly job: number;
+  readonly ranges: readonly OffsetRange[];
+}
+
 export type SubscriptionEntry =
   | AckDelta
   | AttemptDelta
   | SeekDelta
   | DeadDelta
   | DeadDoneDelta
+  | DeadReturnedDelta
+  | PurgedDelta
   | SubscriptionCheckpoint
   | SubscriptionRemoved;
 
@@ -133,7 +148,14 @@ export function encodeEntry(entry: SubscriptionEntry): Uint8Array {
       for (const letter of entry.letters) writeDeadLetter(writer, letter);
       break;
     case 'deadDone':
+    case 'deadReturned':
       writer.varint(entry.number);
+      break;
+    case 'purged':
+      assert(entry.ranges.length > 0, 'a purge without ranges');
+      writer.varint(entry.job);
+      writer.varint(entry.ranges.length);
+      for (const range of entry.ranges) writeRange(writer, range);
       break;
     case 'subscriptionCheckpoint':
       writer.varint(subscriptionKindBytes[entry.subscriptionKind]);
@@ -166,6 +188,12 @@ export function decodeEntry(type: number, bytes: Uint8Array): SubscriptionEntry 
         return { kind: 'dead', ...head, letters: readList(reader, damaged, readDeadLetter) };
       case entryTypes.deadDone:
         return { kind: 'deadDone', ...head, number: readOffset(reader, damaged) };
+      case entryTypes.deadReturned:
+        return { kind: 'deadReturned', ...head, number: readOffset(reader, damaged) };
+      case entryTypes.purged: {
+        const job = readOffset(reader, damaged);
+        return { kind: 'purged', ...head, job, ranges: readList(reader, damaged, readRange) };
+      }
       case entryTypes.subscriptionCheckpoint: {
         const subscriptionKind = readSubscriptionKind(reader, damaged);
         return { kind: 'subscriptionCheckpoint', ...head, subscriptionKind, state: reader.view() };
@@ -181,7 +209,8 @@ export function decodeEntry(type: number, bytes: Uint8Array): SubscriptionEntry 
 function bodyBytes(entry: SubscriptionEntry): number {
   switch (entry.kind) {
     case 'acked':
-      return elementBytes * (1 + entry.ranges.length);
+    case 'purged':
+      return elementBytes * (2 + entry.ranges.length);
     case 'attempts':
       return 2 * elementBytes * (1 + entry.runs.length);
     case 'dead':
@@ -190,6 +219,7 @@ function bodyBytes(entry: SubscriptionEntry): number {
       return headBytesMax + entry.state.length;
     case 'seek':
     case 'deadDone':
+    case 'deadReturned':
     case 'subscriptionRemoved':
       return elementBytes;
   }

@@ -1,6 +1,7 @@
-// What of one (subscription, partition) is on its way to the dead-letter topic.
+// What of one (subscription, partition) is on its way to another topic: dead, or redriven to where it died.
 //
 //   put ──entry `dead` durable──▶ published under its number ──▶ done (entry `deadDone`), which is its ack
+//                                 redriven, and cannot go ──▶ returned (entry `deadReturned`): not on its way any more
 //
 // Invariants:
 // - numbers rise by one from 1 and are never used twice: they are the sequence of the publisher that sends;
@@ -8,17 +9,31 @@
 // - a record is in it once; one that a seek made fresh again, or that was acked after all, is no longer: its letter is
 //   detached, and arrives nevertheless, because the numbers go on.
 import { assert } from '../core/assert.ts';
-import type { Offset } from '../core/ids.ts';
+import type { Offset, SubscriptionId, TopicId } from '../core/ids.ts';
 import { RunIndex, type OffsetRun } from '../core/run-index.ts';
+import { JobCounts } from './job-counts.ts';
 
 export type DeadReason = 'attempts_exhausted' | 'rejected' | 'expired';
+
+/** Where a redriven letter goes. */
+export interface RedriveTarget {
+  /** The job that asked for it. */
+  readonly job: number;
+  readonly topicId: TopicId;
+  /** Index in the topic. */
+  readonly partition: number;
+  /** The one subscription that it is for; 0: all. */
+  readonly audience: SubscriptionId | 0;
+}
 
 export interface DeadLetter {
   readonly number: number;
   readonly offset: Offset;
   /** Deliveries that it had. */
   readonly attempts: number;
-  readonly reason: DeadReason;
+  readonly reason: DeadReason | 'redriven';
+  /** Of a redriven one; the others go to the subscription's dead-letter topic. */
+  readonly target: RedriveTarget | undefined;
   /** What its last consumer said, or what ended its last delivery. At most 256 bytes. */
   readonly text: string;
   /** To be sent, not to be acked. */
@@ -32,11 +47,14 @@ interface Place extends OffsetRun {
 export class OutboxState {
   private readonly letters = new Map<number, DeadLetter>();
   private readonly places = new RunIndex<Place>();
+  /** What became of redriven letters, by job. */
+  readonly jobs: JobCounts;
   private nextNumber: number;
   private newLetters: DeadLetter[] = [];
 
   /** `letters` ascending by number. */
-  constructor(nextNumber = 1, letters: Iterable<DeadLetter> = []) {
+  constructor(nextNumber = 1, letters: Iterable<DeadLetter> = [], jobs = new JobCounts()) {
+    this.jobs = jobs;
     this.nextNumber = 1;
     for (const letter of letters) this.restore(letter);
     this.nextNumber = Math.max(this.nextNumber, nextNumber);
@@ -57,10 +75,11 @@ export class OutboxState {
   }
 
   put(offset: Offset, attempts: number, reason: DeadReason, text: string): void {
-    const number = this.nextNumber;
-    const letter = { number, offset, attempts, reason, text, isDetached: false };
-    this.restore(letter);
-    this.newLetters.push(letter);
+    this.add({ offset, attempts, reason, text, target: undefined });
+  }
+
+  redrive(offset: Offset, attempts: number, target: RedriveTarget): void {
+    this.add({ offset, attempts, reason: 'redriven', text: '', target });
   }
 
   /** Letters put in since it was asked last: to be journaled before anything is sent. */
@@ -75,6 +94,7 @@ export class OutboxState {
     if (letter.number < this.nextNumber) return;
     this.nextNumber = letter.number + 1;
     this.letters.set(letter.number, letter);
+    if (letter.target !== undefined) this.jobs.addPending(letter.target.job, 1);
     if (letter.isDetached) return;
     assert(this.places.at(letter.offset) === undefined, `record ${letter.offset} is dead twice`);
     this.places.insert({ first: letter.offset, last: letter.offset, number: letter.number });
@@ -88,11 +108,17 @@ export class OutboxState {
       left.push(letter);
     }
     for (const letter of left) {
-      this.letters.delete(letter.number);
-      const place = this.places.at(letter.offset);
-      if (place?.number === letter.number) this.places.remove(place);
+      this.remove(letter);
+      if (letter.target !== undefined) this.jobs.addDone(letter.target.job, 1);
     }
     return left;
+  }
+
+  /** It cannot go, and never will. Undefined: it is not in it. */
+  returned(number: number): DeadLetter | undefined {
+    const letter = this.letters.get(number);
+    if (letter !== undefined) this.remove(letter);
+    return letter;
   }
 
   /** Records of the range are acked, or gone: their letters still arrive. */
@@ -130,5 +156,17 @@ export class OutboxState {
 
   [Symbol.iterator](): IterableIterator<DeadLetter> {
     return this.letters.values();
+  }
+  private add(letter: Omit<DeadLetter, 'number' | 'isDetached'>): void {
+    const added = { ...letter, number: this.nextNumber, isDetached: false };
+    this.restore(added);
+    this.newLetters.push(added);
+  }
+
+  private remove(letter: DeadLetter): void {
+    this.letters.delete(letter.number);
+    if (letter.target !== undefined) this.jobs.addPending(letter.target.job, -1);
+    const place = this.places.at(letter.offset);
+    if (place?.number === letter.number) this.places.remove(place);
   }
 }

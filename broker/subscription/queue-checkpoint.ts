@@ -1,5 +1,5 @@
-// The bytes of a queue subscription's checkpoint: fence, acks, the attempts of what is not acked, and what is on its
-// way to the dead-letter topic.
+// The bytes of a queue subscription's checkpoint: fence, acks, the attempts of what is not acked, what is on its way to
+// another topic, and what jobs have done.
 //
 // Bounded without splitting: unacked records between acked ones were in flight or coming back, of which there are at
 // most 100,000, so neither ranges nor attempt runs are more: 4 and 12 bytes each, 1.6 MB, within one commit.
@@ -9,11 +9,15 @@ import type { Offset } from '../core/ids.ts';
 import { AckSet } from './ack-set.ts';
 import { readDeadLetter, writeDeadLetter } from './dead-letter-codec.ts';
 import { readDurable, readOffset, type Damaged } from './durable-bytes.ts';
+import { JobCounts } from './job-counts.ts';
+import type { Claims } from './fresh-source.ts';
 import { isOffset } from './offset-range.ts';
 import { OutboxState, type DeadLetter } from './outbox-state.ts';
 import { RetryQueue, type RetryRun } from './retry-queue.ts';
 
-const formatVersion = 2;
+const formatVersion = 3;
+/** Without what jobs have done. */
+const versionBeforeJobs = 2;
 
 export interface QueueCheckpoint {
   readonly acks: AckSet;
@@ -21,6 +25,26 @@ export interface QueueCheckpoint {
   readonly retries: RetryQueue;
   readonly fence: number;
   readonly outbox: OutboxState;
+}
+
+/**
+ * Every run that has had an ended delivery, ascending by offset. Times are monotonic. `recovered`: those that are not
+ * claimed yet.
+ */
+export function attemptRuns(
+  { retries, leases, acks }: Claims,
+  recovered: Iterable<RetryRun>,
+): RetryRun[] {
+  const runs: RetryRun[] = [];
+  for (const run of retries) if (run.attempts > 0) runs.push({ ...run });
+  for (const run of recovered) runs.push({ ...run });
+  for (const lease of leases.values()) {
+    if (lease.attempt === 1) continue;
+    leases.visitHeld(lease, acks, (first, last) => {
+      runs.push({ first, last, attempts: lease.attempt - 1, readyAtMs: -Infinity });
+    });
+  }
+  return runs.sort((a, b) => a.first - b.first);
 }
 
 /** `runs` ascending by offset; their times plus `wallOffsetMs` are wall-clock milliseconds. */
@@ -50,6 +74,12 @@ export function encodeQueueCheckpoint(
   writer.varint(outbox.next);
   writer.varint(letters.length);
   for (const letter of letters) writeDeadLetter(writer, letter);
+  const jobs = [...outbox.jobs];
+  writer.varint(jobs.length);
+  for (const [job, done] of jobs) {
+    writer.varint(job);
+    writer.varint(done);
+  }
   return writer.finish();
 }
 
@@ -57,7 +87,8 @@ export function encodeQueueCheckpoint(
 export function decodeQueueCheckpoint(bytes: Uint8Array): QueueCheckpoint {
   return readDurable('queue checkpoint', bytes, (reader, damaged) => {
     const version = reader.varint();
-    if (version !== formatVersion) throw damaged(`version ${version}`);
+    const hasJobs = version === formatVersion;
+    if (!hasJobs && version !== versionBeforeJobs) throw damaged(`version ${version}`);
     const fence = readOffset(reader, damaged);
     const acks = AckSet.decode(reader.view());
     const retries = new RetryQueue();
@@ -73,16 +104,20 @@ export function decodeQueueCheckpoint(bytes: Uint8Array): QueueCheckpoint {
       retries.put(first, last, attempts, reader.varint());
       next = last + 1;
     }
-    return { acks, retries, fence, outbox: readOutbox(reader, damaged) };
+    return { acks, retries, fence, outbox: readOutbox(reader, damaged, hasJobs) };
   });
 }
 
-function readOutbox(reader: WireReader, damaged: Damaged): OutboxState {
+function readOutbox(reader: WireReader, damaged: Damaged, hasJobs: boolean): OutboxState {
   const nextNumber = readOffset(reader, damaged);
   const count = reader.varint();
   const letters: DeadLetter[] = [];
   for (let i = 0; i < count; i++) letters.push(readDeadLetter(reader, damaged));
-  return new OutboxState(nextNumber, letters);
+  const done: [number, number][] = [];
+  for (let left = hasJobs ? reader.varint() : 0; left > 0; left--) {
+    done.push([readOffset(reader, damaged), readOffset(reader, damaged)]);
+  }
+  return new OutboxState(nextNumber, letters, new JobCounts(done));
 }
 
 /** The checkpoint with nothing at or above `end`: records from there on are other ones now, or not there. */
@@ -98,7 +133,8 @@ export function clipQueueCheckpoint(bytes: Uint8Array, end: Offset): Uint8Array 
     .filter(({ first }) => first < end)
     .map((run) => ({ ...run, last: Math.min(run.last, end - 1) }));
   const letters = [...outbox].filter(({ offset }) => offset < end);
-  return encodeQueueCheckpoint(kept, fence, runs, 0, new OutboxState(outbox.next, letters));
+  const clipped = new OutboxState(outbox.next, letters, new JobCounts(outbox.jobs));
+  return encodeQueueCheckpoint(kept, fence, runs, 0, clipped);
 }
 
 /** Whole wall-clock milliseconds, never early; 0 for what has no time to wait for. */

@@ -17,13 +17,12 @@ import type {
   SettlementFailure,
 } from './consumer.ts';
 import { dispatchBytesPerTurn, type Dispatcher, type DispatcherContext } from './dispatcher.ts';
-import { DeadLetterSender } from './dead-letter-sender.ts';
 import type { SubscriptionEntry } from './entries.ts';
+import { LetterOutbox } from './letter-outbox.ts';
 import { addRange, type GatheredRange } from './offset-range.ts';
 import { QueueJournal } from './queue-journal.ts';
 import type { QueueState } from './queue-state.ts';
 import type { AttemptRun, EndedLease, QueueNext, QueuePolicy } from './queue-types.ts';
-import type { DeadLetter } from './outbox-state.ts';
 import { ReadTrouble } from './read-trouble.ts';
 import { placesOf, type PlacesPage, type RecordState } from './record-place.ts';
 import { RunSource, type TakenRun } from './run-source.ts';
@@ -46,9 +45,10 @@ export class QueueDispatcher implements Dispatcher {
   private readonly trouble: ReadTrouble;
   private timer: Timer | undefined;
   private timerAtMs = Infinity;
-  private readonly sender: DeadLetterSender;
+  /** What is on its way to another topic. */
+  readonly letters: LetterOutbox;
   private readonly journal: QueueJournal;
-  private readonly totals = { deadLettered: 0, dropped: 0, expired: 0 };
+  private readonly totals = { dropped: 0, expired: 0 };
 
   constructor(context: DispatcherContext, state: QueueState, policy: QueuePolicy, paused: boolean) {
     this.context = context;
@@ -57,7 +57,7 @@ export class QueueDispatcher implements Dispatcher {
     this.policy = policy;
     this.journal = new QueueJournal(context, state, {
       attemptsDurable: () => this.pump(),
-      deadDurable: () => this.sender.send(),
+      deadDurable: () => this.letters.send(),
     });
     this.paused = paused;
     this.source = new RunSource(context.partitionLog);
@@ -71,14 +71,13 @@ export class QueueDispatcher implements Dispatcher {
         cancelled: (runs) => state.cancelled(runs),
       }),
     ];
-    this.sender = new DeadLetterSender(context, {
-      first: () => this.sendableLetter(),
+    this.letters = new LetterOutbox(context, state, this.journal, {
       topic: () => this.deadLetterTopic,
-      arrived: (letter) => this.deadArrived(letter),
       changed: () => this.tellBlocked(),
+      moved: () => this.pump(),
     });
     // What a stop interrupted; in a turn of its own, when everything is open.
-    setImmediate(() => this.sender.send());
+    setImmediate(() => this.letters.send());
   }
 
   get ackedBelow(): number {
@@ -152,7 +151,7 @@ export class QueueDispatcher implements Dispatcher {
     this.state.setPolicy(policy);
     this.policy = policy;
     this.context.rate.change(policy.recordsPerSecondMax ?? 0, this.context.clock.monotonicMs());
-    this.sender.retry();
+    this.letters.retry();
     this.pump();
   }
 
@@ -173,12 +172,12 @@ export class QueueDispatcher implements Dispatcher {
       waiting: counts.waiting,
       dead: counts.dead,
       delayed: counts.delayed,
-      deadLetteredTotal: this.totals.deadLettered,
-      droppedTotal: this.totals.dropped,
+      deadLetteredTotal: this.letters.totals.deadLettered,
+      droppedTotal: this.totals.dropped + this.letters.totals.dropped,
       expiredTotal: this.totals.expired,
       oldestUnackedMs: partitionLog.appendTimeOf(counts.floor),
       ackedAbove: counts.ackedAbove,
-      blockDetail: this.trouble.detail || this.sender.failure,
+      blockDetail: this.trouble.detail || this.letters.failure,
       blocked: this.blockedReasons(nowMs, counts.ready + counts.waiting + counts.delayed),
     };
   }
@@ -208,7 +207,7 @@ export class QueueDispatcher implements Dispatcher {
     for (const stop of this.stopListening) stop();
     this.trouble.clear();
     this.timer?.cancel();
-    this.sender.close();
+    this.letters.close();
   }
 
   private settleOne(
@@ -398,7 +397,7 @@ export class QueueDispatcher implements Dispatcher {
     const reasons: BlockedReason[] = [];
     if (this.trouble.reason !== undefined) reasons.push(this.trouble.reason);
     if (this.paused) reasons.push('paused');
-    if (this.sender.failure !== '') reasons.push('dead_letter_failing');
+    if (this.letters.failure !== '') reasons.push('dead_letter_failing');
     return reasons;
   }
 
@@ -437,20 +436,6 @@ export class QueueDispatcher implements Dispatcher {
       const holder = this.consumers.find((candidate) => candidate.number === consumer);
       holder?.leaseLost(this.partition, lease);
     }
-  }
-
-  private sendableLetter(): DeadLetter | undefined {
-    const letter = this.state.outbox.first;
-    return letter !== undefined && letter.number <= this.journal.deadDurable ? letter : undefined;
-  }
-
-  private deadArrived({ number }: DeadLetter): void {
-    const { subscriptionId, partitionId, journal } = this.context;
-    journal.note({ kind: 'deadDone', subscriptionId, partitionId, number });
-    this.state.deadArrived(number);
-    if (this.deadLetterTopic === '') this.totals.dropped++;
-    else this.totals.deadLettered++;
-    this.pump();
   }
 
   private blockedReasons(nowMs: number, undelivered: number): readonly BlockedReason[] {

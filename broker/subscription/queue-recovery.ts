@@ -81,6 +81,7 @@ export class QueueRecovery {
   /** What was acked in the turn in which it died has its ack before it in the journal: the letter still arrives. */
   applyDead(letters: readonly DeadLetter[]): void {
     for (const letter of letters) {
+      if (letter.number < this.outbox.next) continue;
       this.retries.remove(letter.offset, letter.offset);
       const isDetached = this.acks.has(letter.offset);
       this.outbox.restore({ ...letter, isDetached });
@@ -91,6 +92,19 @@ export class QueueRecovery {
     for (const { offset, isDetached } of this.outbox.done(number)) {
       if (!isDetached) this.applyAcked({ first: offset, last: offset });
     }
+  }
+
+  /** Its attempts are those that it had before it was to be redriven. */
+  applyDeadReturned(number: number): void {
+    const letter = this.outbox.returned(number);
+    if (letter === undefined || letter.isDetached || letter.attempts === 0) return;
+    this.retries.put(letter.offset, letter.offset, letter.attempts, 0);
+  }
+
+  applyPurged(job: number, { first, last }: OffsetRange): void {
+    this.retries.remove(first, last);
+    this.outbox.detachWithin(first, last);
+    this.outbox.jobs.addDone(job, this.acks.add(first, last));
   }
 
   applySeek(offset: Offset, fence: number): void {

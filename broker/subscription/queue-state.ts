@@ -3,6 +3,7 @@
 //   fresh --lease--> in flight --ack--> acked
 //                    in flight --nack, deadline, lost consumer, return--> waiting --time--> ready --lease--> in flight
 //                    in flight --reject, or failed for the last time--> dead --arrived--> acked
+//   fresh, waiting, ready --redrive--> on its way elsewhere, as dead --arrived--> acked, or --returned--> ready
 //   any --seek--> acked (below) or fresh;  any --skipTo--> acked (below)
 //
 // Invariants:
@@ -24,9 +25,10 @@ import { backoffMs, type Draw } from './backoff.ts';
 import { LastAttempts } from './last-attempts.ts';
 import { LeaseIndex, type Lease } from './lease-index.ts';
 import { Claims, type FreshSource } from './fresh-source.ts';
+import { claimLetter, returnLetter, whyKept, type LetterKept } from './letter-claims.ts';
 import { isOffset, isRange, type OffsetRange } from './offset-range.ts';
-import { OutboxState, type DeadReason } from './outbox-state.ts';
-import { encodeQueueCheckpoint } from './queue-checkpoint.ts';
+import { OutboxState, type DeadReason, type RedriveTarget } from './outbox-state.ts';
+import { attemptRuns, encodeQueueCheckpoint } from './queue-checkpoint.ts';
 import type {
   AttemptRun,
   EndedLease,
@@ -56,7 +58,7 @@ export class QueueState {
   private readonly retries: RetryQueue;
   private readonly leases: LeaseIndex;
   private readonly lastAttempts: LastAttempts;
-  /** What is on its way to the dead-letter topic; to be journaled, see `takeNew`. */
+  /** What is on its way to another topic; to be journaled, see `takeNew`. */
   readonly outbox: OutboxState;
   /** What is not fresh; only to be looked at. */
   readonly claims: Claims;
@@ -246,6 +248,23 @@ export class QueueState {
     }
   }
 
+  /** A record that nobody has goes to another topic (see `outbox`), out of its turn. Undefined: it does. */
+  redrive(offset: Offset, target: RedriveTarget): LetterKept | undefined {
+    return claimLetter(this.claims, this.marks, this.unackedMax, offset, target);
+  }
+
+  /** It cannot go: it is ready again. To be journaled. */
+  letterReturned(number: number, nowMs: number): void {
+    returnLetter(this.claims, number, nowMs);
+  }
+
+  /** A record that nobody has is done, out of its turn; false: it stays. To be journaled. */
+  purge(job: number, offset: Offset): boolean {
+    if (whyKept(this.claims, this.marks, offset) !== undefined) return false;
+    this.outbox.jobs.addDone(job, this.finish(offset, offset));
+    return true;
+  }
+
   /** Still working: the whole lease gets a new deadline `durationMs` from now (0: the subscription's). */
   extend(lease: number, durationMs: number, nowMs: number): 'ok' | LeaseLost | Invalid {
     if (!isDuration(durationMs, limits.ackDeadlineMsMax)) return 'invalid';
@@ -356,16 +375,7 @@ export class QueueState {
 
   /** The durable form. `wallOffsetMs`: wall clock minus monotonic clock now. */
   checkpoint(wallOffsetMs: number): Uint8Array {
-    const runs: RetryRun[] = [];
-    for (const run of this.retries) if (run.attempts > 0) runs.push({ ...run });
-    for (const run of this.source.recoveredAttempts()) runs.push({ ...run });
-    for (const lease of this.leases.values()) {
-      if (lease.attempt === 1) continue;
-      this.leases.visitHeld(lease, this.acks, (first, last) => {
-        runs.push({ first, last, attempts: lease.attempt - 1, readyAtMs: -Infinity });
-      });
-    }
-    runs.sort((a, b) => a.first - b.first);
+    const runs = attemptRuns(this.claims, this.source.recoveredAttempts());
     return encodeQueueCheckpoint(this.acks, this.fence, runs, wallOffsetMs, this.outbox);
   }
 

@@ -22,6 +22,8 @@ export interface RecordPlace {
   readonly readyAtMs?: number;
   /** Dead, why. */
   readonly reason?: string;
+  /** Dead, and the job that redrives it. */
+  readonly job?: number;
 }
 
 export interface PlacesRequest {
@@ -102,7 +104,9 @@ function placeOf(claims: Claims, marks: BatchMarks, offset: Offset, nowMs: numbe
   }
   const letter = claims.outbox.letterOf(offset);
   if (letter !== undefined) {
-    return { offset, state: 'dead', attempts: letter.attempts, reason: letter.reason };
+    const { attempts, reason, target } = letter;
+    const place = { offset, state: 'dead', attempts, reason } as const;
+    return target === undefined ? place : { ...place, job: target.job };
   }
   const isHeld = marks.nextHeld(offset, offset + 1) === offset;
   return { offset, state: isHeld ? 'delayed' : 'ready', attempts: 0 };

@@ -1,7 +1,7 @@
 // millrace subscription browse: records of a queue by what has become of them.
 import { Command, Option } from 'commander';
 import type { BrowsedRecord, RecordState } from '../../client/src/index.ts';
-import { isoTime, printJson, printLine, table } from '../output.ts';
+import { isoTime, printJson, printLine, shortened, table } from '../output.ts';
 import { parseCount, withClient, withClientOptions, type ClientOptions } from '../options.ts';
 
 interface BrowseOptions extends ClientOptions {
@@ -90,13 +90,4 @@ function rowOf(partition: number, record: BrowsedRecord): (string | number)[] {
     shortened(record.key) || '-',
     shortened(record.value),
   ];
-}
-
-const shownBytes = 60;
-
-/** As much as fits a line, without what would disturb a terminal. */
-function shortened(bytes: Buffer): string {
-  const text = bytes.subarray(0, shownBytes).toString();
-  const clean = text.replaceAll(/\p{Cc}/gu, '.');
-  return bytes.length > shownBytes ? `${clean}...` : clean;
 }

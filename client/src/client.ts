@@ -4,6 +4,7 @@
 // - Synchronous and lazy: a broker that is not there yet is no error, everything waits for it.
 // - `close()` closes whatever was opened through the client, then the connection.
 import { getCluster, type Cluster } from './admin/cluster.ts';
+import { DeadLetters } from './admin/dead-letters.ts';
 import { Subscriptions } from './admin/subscriptions.ts';
 import { Topics } from './admin/topics.ts';
 import { Connection } from './connection.ts';
@@ -62,6 +63,8 @@ export class Client implements AsyncDisposable {
   readonly topics: Topics;
   /** Administration of subscriptions. */
   readonly subscriptions: Subscriptions;
+  /** What to do with dead letters. */
+  readonly deadLetters: DeadLetters;
   private readonly opened = new Set<Closable>();
 
   constructor(options: ConnectOptions) {
@@ -73,6 +76,7 @@ export class Client implements AsyncDisposable {
     this.publishStream = new PublishStream(this.connection);
     this.topics = new Topics(this.connection);
     this.subscriptions = new Subscriptions(this.connection);
+    this.deadLetters = new DeadLetters(this.connection);
   }
 
   /**

@@ -17,7 +17,7 @@ export function methodPath(method: DescMethod): string {
 
 /** Whether a call that may have happened can be made again: it changes nothing. */
 export function isRead(method: DescMethod): boolean {
-  return /^(?:Get|List|Locate|Browse)/.test(method.name);
+  return /^(?:Browse|Count|Get|List|Locate|Peek)/.test(method.name);
 }
 
 export function encodeMessage<Desc extends DescMessage>(

@@ -1,6 +1,20 @@
 // @millrace/client: everything that is public.
 export type { Cluster } from './admin/cluster.ts';
 export type { BrowsedRecord, BrowseOptions, RecordState } from './admin/browse.ts';
+export type {
+  DeadLetter,
+  DeadLetterCount,
+  DeadLetterFilter,
+  DeadLetterJob,
+  DeadLetterReason,
+  DeadLetterTopic,
+} from './admin/dead-letter.ts';
+export type {
+  DeadLetterJobOptions,
+  PeekOptions,
+  RedriveOptions,
+  WaitOptions,
+} from './admin/dead-letters.ts';
 export { whyIdle } from './admin/why-idle.ts';
 export type {
   AppliedSubscription,

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { entryTypes } from '../../broker/core/entry-types.ts';
 import { BrokerError } from '../../broker/core/errors.ts';
-import { partitionId, subscriptionId } from '../../broker/core/ids.ts';
+import { partitionId, subscriptionId, topicId } from '../../broker/core/ids.ts';
 import {
   decodeEntry,
   encodeEntry,
@@ -22,6 +22,31 @@ const head = fc.record({
 const attempts = fc
   .tuple(range, fc.integer({ min: 1 }), fc.maxSafeNat())
   .map(([run, count, readyAtWallMs]) => ({ ...run, attempts: count, readyAtWallMs }));
+const id = fc.integer({ min: 1, max: 0xffffffff });
+const letterHead = {
+  number: fc.integer({ min: 1, max: Number.MAX_SAFE_INTEGER - 1 }),
+  offset,
+  attempts: fc.nat(),
+  text: fc.string({ maxLength: 64 }),
+  isDetached: fc.boolean(),
+};
+const letter = fc.oneof(
+  fc.record({
+    ...letterHead,
+    reason: fc.constantFrom('attempts_exhausted', 'rejected', 'expired'),
+    target: fc.constant(undefined),
+  }),
+  fc.record({
+    ...letterHead,
+    reason: fc.constant('redriven' as const),
+    target: fc.record({
+      job: offset,
+      topicId: id.map(topicId),
+      partition: fc.nat(),
+      audience: fc.oneof(fc.constant(0 as const), id.map(subscriptionId)),
+    }),
+  }),
+);
 const bytesOf = fc.uint8Array({ maxLength: 300 });
 
 const entry: fc.Arbitrary<SubscriptionEntry> = fc.oneof(
@@ -41,6 +66,15 @@ const entry: fc.Arbitrary<SubscriptionEntry> = fc.oneof(
         ({ kind: 'subscriptionCheckpoint', ...ids, subscriptionKind, state }) as const,
     ),
   head.map((ids) => ({ kind: 'subscriptionRemoved', ...ids }) as const),
+  fc
+    .tuple(head, fc.array(letter, { minLength: 1, maxLength: 5 }))
+    .map(([ids, letters]) => ({ kind: 'dead', ...ids, letters }) as const),
+  fc
+    .tuple(head, fc.constantFrom('deadDone' as const, 'deadReturned' as const), offset)
+    .map(([ids, kind, number]) => ({ kind, ...ids, number })),
+  fc
+    .tuple(head, offset, fc.array(range, { minLength: 1 }))
+    .map(([ids, job, ranges]) => ({ kind: 'purged', ...ids, job, ranges }) as const),
 );
 
 function expectDamaged(type: number, bytes: Uint8Array): void {

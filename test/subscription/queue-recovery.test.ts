@@ -4,7 +4,14 @@ import { QueueRecovery } from '../../broker/subscription/queue-recovery.ts';
 import { noMarks } from '../support/marks.ts';
 
 const policy = { ackDeadlineMs: 1_000, backoffMinMs: 100, backoffMaxMs: 400 };
-const letter = { number: 1, offset: 0, attempts: 1, reason: 'rejected', text: '' } as const;
+const letter = {
+  number: 1,
+  offset: 0,
+  attempts: 1,
+  reason: 'rejected',
+  text: '',
+  target: undefined,
+} as const;
 
 function started(recovery: QueueRecovery) {
   return recovery.start({

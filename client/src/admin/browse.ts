@@ -73,7 +73,7 @@ export function browsedFromProto(message: BrowsedMessage): BrowsedRecord {
   };
 }
 
-function stateFromProto(state: StateMessage): RecordState {
+export function stateFromProto(state: StateMessage): RecordState {
   switch (state) {
     case StateMessage.IN_FLIGHT:
       return 'in flight';

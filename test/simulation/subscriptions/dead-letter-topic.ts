@@ -6,8 +6,10 @@ import { DeadLetterTopics } from '../../../broker/cluster/dead-letter-topics.ts'
 import { OpenTopic, topicNotFound } from '../../../broker/cluster/open-topic.ts';
 import type { Clock } from '../../../broker/core/clock.ts';
 import { BrokerError } from '../../../broker/core/errors.ts';
+import { noFailPoint } from '../../../broker/core/fail-point.ts';
 import { topicId } from '../../../broker/core/ids.ts';
-import type { PartitionLog } from '../../../broker/log/partition-log.ts';
+import type { WhenDurable } from '../../../broker/log/append-entry.ts';
+import type { AppendRequest, PartitionLog } from '../../../broker/log/partition-log.ts';
 import type { DeadLetterTarget } from '../../../broker/subscription/dead-letter-sender.ts';
 import type { SubscriptionKind } from '../../../broker/subscription/subscription.ts';
 import { turn } from '../../support/simulated-disk.ts';
@@ -47,19 +49,21 @@ export class SimulatedDeadLetterTopic implements DeadLetterTarget {
       },
       [log],
     );
-    this.topics = new DeadLetterTopics({
+    const broker = {
       clock,
-      topic: (name) => {
+      topic: (name: string) => {
         if (this.state === 'missing') throw topicNotFound(name);
         return topic;
       },
       hasSubscription: () => true,
       createQueue: () => Promise.resolve(),
-      append: (to, request, whenDurable) => {
+      append: (to: PartitionLog, request: AppendRequest, whenDurable: WhenDurable) => {
         if (this.state === 'full') throw new BrokerError('BACKLOG_FULL', 'the topic is full');
         to.append(request, clock.wallMs(), whenDurable);
       },
-    });
+    };
+    const directory = { findById: () => topic, hasSubscription: () => true };
+    this.topics = new DeadLetterTopics(broker, directory, noFailPoint);
   }
 
   async publish(letter: Parameters<DeadLetterTarget['publish']>[0]): Promise<void> {
@@ -72,6 +76,14 @@ export class SimulatedDeadLetterTopic implements DeadLetterTarget {
         .then(this.behindSource)
         .then(() => this.history.push({ ...event, isDurable: true }));
     }
+  }
+
+  redrive(letter: Parameters<DeadLetterTarget['redrive']>[0]): Promise<void> {
+    return this.topics.redrive(letter);
+  }
+
+  hasArrived(...letter: Parameters<DeadLetterTarget['hasArrived']>): boolean {
+    return this.topics.hasArrived(...letter);
   }
 }
 

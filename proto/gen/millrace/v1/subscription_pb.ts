@@ -813,7 +813,7 @@ export const RecordState = {
   DELAYED: 4,
 
   /**
-   * On its way to the dead-letter topic.
+   * On its way to the dead-letter topic, or redriven and on its way from there.
    *
    * @generated from enum value: RECORD_STATE_DEAD = 5;
    */
