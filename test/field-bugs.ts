@@ -266,6 +266,14 @@ export const queueBugs: readonly FieldBug[] = [
     ],
   },
   {
+    row: 'Q19',
+    claim: 'a redrive that is interrupted goes on without losing or doubling a record',
+    tests: [
+      test('crash/redrive-kills', 'brought every letter back once, and left none'),
+      test('crash/redrive-kills', 'counted what it did, over kills and cancels'),
+    ],
+  },
+  {
     row: 'Q20',
     claim: 'a queue that is always drained does not grow',
     tests: [

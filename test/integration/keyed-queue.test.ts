@@ -153,7 +153,7 @@ describe('a keyed queue', () => {
   });
 });
 
-/** Asks where the records are, again and again; answers how often. `wrong`: counts that do not add up, or are negative. */
+/** Asks where records are, again and again; answers how often. `wrong`: counts that do not add up, or are negative. */
 async function countWhile(topic: string, over: Promise<void>, wrong: string[]): Promise<number> {
   let isOver = false;
   void over.then(() => (isOver = true));

@@ -2,7 +2,8 @@
 //
 // Invariants:
 // - A range holds offsets of one partition, one lease, one verb, one delay and one reason only, in one piece.
-// - Nothing that was added is lost: `take` gives all of it, once, in its order. Only what a lost connection made meaningless goes.
+// - Nothing that was added is lost: `take` gives all of it, once, in its order. Only what a lost connection made
+//   meaningless goes.
 import { AckVerb } from '../../../proto/gen/millrace/v1/consume_pb.ts';
 import type { AckRangeFields } from '../wire/deliveries.ts';
 

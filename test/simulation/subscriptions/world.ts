@@ -1,6 +1,6 @@
 // One run of the subscriptions of every kind: a real shard on a simulated disk and clock, a dead-letter topic in
-// another shard on another disk, clients that come and go and say random things, an operator, clocks that step, power cuts.
-// A run uses some of the features only: few things that meet often find more than many that meet seldom.
+// another shard on another disk, clients that come and go and say random things, an operator, clocks that step, power
+// cuts. A run uses some of the features only: few things that meet often find more than many that meet seldom.
 import { BrokerError } from '../../../broker/core/errors.ts';
 import { partitionId, tenantId } from '../../../broker/core/ids.ts';
 import { silentLog } from '../../../broker/core/log.ts';
