@@ -49,6 +49,8 @@ export class DeadLetterRun {
   /** Letters of one partition that are to be dealt with together. */
   private chunk: { readonly offset: number; readonly target: RedriveTarget | undefined }[] = [];
   private chunkPartition = 0;
+  /** Of those that stayed: nobody knows whether they match. */
+  private damaged = 0;
   private trouble = '';
 
   constructor(job: DeadLetterJob, context: RunContext) {
@@ -101,6 +103,10 @@ export class DeadLetterRun {
   async giveUp(): Promise<void> {
     for (const queue of this.context.subscription.queues()) queue.letters.giveUp(this.job.id);
     await this.settled();
+    if (this.job.dryRun) return;
+    // Those that were gathered and had not gone yet.
+    const { matched, stayed } = this.counts;
+    this.stay(matched + this.damaged - this.done - stayed, 'the job was cancelled');
   }
 
   /** It has ended: what it has done need not be known here any more. */
@@ -121,9 +127,11 @@ export class DeadLetterRun {
 
   private async look(found: Found): Promise<void> {
     if (found.partition !== this.chunkPartition) await this.flush();
+    if (this.isStopped) return;
     this.chunkPartition = found.partition;
     this.counts.scanned++;
     if (found.kind === 'damaged') {
+      this.damaged++;
       this.stay(1, found.why);
       return;
     }
@@ -200,7 +208,7 @@ export class DeadLetterRun {
   }
 
   private stay(count: number, why: string): void {
-    if (count === 0) return;
+    if (count <= 0) return;
     this.counts.stayed += count;
     this.counts.stayedBecause = why;
   }

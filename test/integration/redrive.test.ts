@@ -25,6 +25,8 @@ afterAll(async () => {
   await broker[Symbol.asyncDispose]();
 });
 
+/** Other work of the machine must not fail a test. */
+const waited = { timeout: 20_000 };
 const quick = { ackDeadlineMs: 1_000, backoffMinMs: 1, backoffMaxMs: 5 } as const;
 
 /** A topic whose subscription `work` gives up each of the values, in their order; answers the dead-letter topic. */
@@ -59,7 +61,7 @@ async function giveUp(topic: string, values: readonly string[]): Promise<void> {
     if (Number(message.text()) % 2 === 0) throw new Error(`failed on ${message.text()}`);
     throw new RejectError(`no to ${message.text()}`);
   });
-  await expect.poll(() => held(`${topic}-failed`)).toBe(before + values.length);
+  await expect.poll(() => held(`${topic}-failed`), waited).toBe(before + values.length);
   await work.close();
 }
 
@@ -196,7 +198,7 @@ describe('a redrive', () => {
       const headers = [...message.headers].map(([name, value]) => `${name}=${String(value)}`);
       worked.push({ value: message.text(), attempt: message.attempt, headers });
     });
-    await expect.poll(() => worked.length).toBe(6);
+    await expect.poll(() => worked.length, waited).toBe(6);
     await work.close();
     expect(worked[0]).toEqual({
       value: '0',
@@ -208,7 +210,7 @@ describe('a redrive', () => {
       others.push(message.text());
     });
     await expect
-      .poll(async () => (await client.subscriptions.get('back', 'other')).partitions[0])
+      .poll(async () => (await client.subscriptions.get('back', 'other')).partitions[0], waited)
       .toMatchObject({ backlog: 0, ackedOffset: 12 });
     await other.close();
     expect(others).toEqual([]);
@@ -224,7 +226,7 @@ describe('a redrive', () => {
         throw new RejectError('still no');
       });
       await client.deadLetters.wait(await client.deadLetters.redrive(failed));
-      await expect.poll(() => held(failed)).toBe(1);
+      await expect.poll(() => held(failed), waited).toBe(1);
       await work.close();
       const [letter] = await Array.fromAsync(client.deadLetters.peek(failed));
       expect(letter).toMatchObject({ redriven: times, attempts: 1, originOffset: times });
@@ -269,11 +271,13 @@ describe('a redrive', () => {
     const startedMs = performance.now();
     const { jobId } = await client.deadLetters.redrive(failed, { recordsPerSecondMax: 20 });
     await expect
-      .poll(async () => (await client.deadLetters.job(failed, jobId)).done)
+      .poll(async () => (await client.deadLetters.job(failed, jobId)).done, waited)
       .toBeGreaterThan(5);
     const cancelled = await client.deadLetters.cancel(failed, jobId);
     const seconds = (performance.now() - startedMs) / 1_000;
-    expect(cancelled).toMatchObject({ state: 'cancelled', stayed: 0 });
+    // What was on its way then has come back.
+    expect(cancelled.state).toBe('cancelled');
+    expect(cancelled.done + cancelled.stayed).toBe(cancelled.matched);
     expect(cancelled.done).toBeLessThanOrEqual(20 * seconds + 2);
     expect(cancelled.done).toBeLessThan(60);
     expect(await held(failed)).toBe(60 - cancelled.done);
@@ -324,7 +328,7 @@ describe('a redrive', () => {
     });
     const { jobId } = await client.deadLetters.redrive(failed);
     await expect
-      .poll(async () => (await client.deadLetters.job(failed, jobId)).waitingFor)
+      .poll(async () => (await client.deadLetters.job(failed, jobId)).waitingFor, waited)
       .toContain('backlog quota');
     const states = await Array.fromAsync(client.subscriptions.browse(failed, 'dead-letters'));
     expect(states).toMatchObject([{ state: 'dead', reason: 'redriven' }, {}, {}, {}]);
@@ -344,7 +348,7 @@ describe('a redrive', () => {
     await client.topics.apply('deleted', { backlogQuota: { bytes: 1, policy: 'refuse-publish' } });
     const { jobId } = await client.deadLetters.redrive(failed);
     await expect
-      .poll(async () => (await client.deadLetters.job(failed, jobId)).waitingFor)
+      .poll(async () => (await client.deadLetters.job(failed, jobId)).waitingFor, waited)
       .not.toBe('');
     await client.topics.delete('deleted');
     const job = await client.deadLetters.wait({ topic: failed, jobId });
@@ -356,7 +360,7 @@ describe('a redrive', () => {
     const failed = await deadTopic('restarted', upTo(40));
     const { jobId } = await client.deadLetters.redrive(failed, { recordsPerSecondMax: 30 });
     await expect
-      .poll(async () => (await client.deadLetters.job(failed, jobId)).done)
+      .poll(async () => (await client.deadLetters.job(failed, jobId)).done, waited)
       .toBeGreaterThan(3);
     await broker.kill('SIGTERM');
     await broker.restart();
