@@ -1,6 +1,6 @@
-// Numbers by their times, the earliest on top: 12 bytes each, for millions of them.
+// Numbers by their times, the earliest on top, of equal times the lowest number: 12 bytes each, for millions of them.
 //
-// Invariant: no entry has an earlier time than its parent.
+// Invariant: no entry belongs before its parent.
 
 const capacityMin = 16;
 
@@ -24,7 +24,7 @@ export class TimeHeap {
     let slot = this.count++;
     while (slot > 0) {
       const parent = (slot - 1) >>> 1;
-      if ((this.times[parent] as number) <= timeMs) break;
+      if (!this.isAfter(parent, timeMs, item)) break;
       this.move(parent, slot);
       slot = parent;
     }
@@ -37,20 +37,29 @@ export class TimeHeap {
     const top = this.items[0];
     const last = --this.count;
     const timeMs = this.times[last] as number;
+    const item = this.items[last] as number;
     let slot = 0;
     for (;;) {
       let child = 2 * slot + 1;
       if (child >= last) break;
-      if (child + 1 < last && (this.times[child + 1] as number) < (this.times[child] as number)) {
-        child++;
-      }
-      if ((this.times[child] as number) >= timeMs) break;
+      if (child + 1 < last && this.isAfterSlot(child, child + 1)) child++;
+      if (this.isAfter(child, timeMs, item)) break;
       this.move(child, slot);
       slot = child;
     }
     this.times[slot] = timeMs;
-    this.items[slot] = this.items[last] as number;
+    this.items[slot] = item;
     return top;
+  }
+
+  /** Whether what is in the slot leaves after such an entry. */
+  private isAfter(slot: number, timeMs: number, item: number): boolean {
+    const at = this.times[slot] as number;
+    return at > timeMs || (at === timeMs && (this.items[slot] as number) > item);
+  }
+
+  private isAfterSlot(slot: number, other: number): boolean {
+    return this.isAfter(slot, this.times[other] as number, this.items[other] as number);
   }
 
   private move(from: number, to: number): void {
