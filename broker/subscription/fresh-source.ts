@@ -61,10 +61,11 @@ export class Claims {
     this.outbox = outbox;
   }
 
-  /** The first offset from `from` on that nothing claims; may lie past every record. */
-  nextFree(from: Offset): Offset {
+  /** The first offset from `from` on that nothing claims; may lie past every record, or anywhere past `last`. */
+  nextFree(from: Offset, last: Offset = Infinity): Offset {
     for (let offset = from; ;) {
       offset = this.acks.nextUnacked(offset);
+      if (offset > last) return offset;
       const claimEnd = this.claimEnd(offset);
       if (claimEnd === undefined) return offset;
       offset = claimEnd + 1;

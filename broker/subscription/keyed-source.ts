@@ -128,7 +128,7 @@ export class KeyedSource implements FreshSource {
   }
 
   holdsAny(first: Offset, last: Offset): boolean {
-    return this.claims.nextFree(first) <= last;
+    return this.claims.nextFree(first, last) <= last;
   }
 
   reset(offset: Offset): void {

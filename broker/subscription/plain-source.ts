@@ -70,7 +70,7 @@ export class PlainSource implements FreshSource {
   }
 
   holdsAny(first: Offset, last: Offset): boolean {
-    return this.hasExceptions && this.claims.nextFree(first) <= last;
+    return this.hasExceptions && this.claims.nextFree(first, last) <= last;
   }
 
   reset(offset: Offset): void {
@@ -135,7 +135,7 @@ export class PlainSource implements FreshSource {
       const from = this.levelFrom[priority] as number;
       const batch = this.marks.nextOfPriority(priority, from);
       if (batch === undefined || batch.first >= end) return undefined;
-      const first = this.claims.nextFree(Math.max(from, batch.first));
+      const first = this.claims.nextFree(Math.max(from, batch.first), batch.last);
       if (first <= batch.last) {
         this.levelFrom[priority] = first;
         const limit = Math.min(batch.last + 1, end, first + recordsMax);

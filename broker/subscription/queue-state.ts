@@ -434,7 +434,7 @@ export class QueueState {
     const known = Math.max(this.source.passed, this.deliveredBefore);
     const since = Math.max(first, this.deliveredBefore);
     if (since < known && this.source.holdsAny(since, Math.min(last, known - 1))) return false;
-    return last < known || this.claims.nextFree(Math.max(first, known)) > last;
+    return last < known || this.claims.nextFree(Math.max(first, known), last) > last;
   }
 
   private putBack(

@@ -22,7 +22,7 @@ export class ReleasedRuns {
       const first = this.firsts.peek();
       const last = this.lasts.peek();
       if (first === undefined || last === undefined) return undefined;
-      const free = claims.nextFree(first);
+      const free = claims.nextFree(first, last);
       if (free <= last) {
         const limit = Math.min(last + 1, free + recordsMax);
         return { first: free, last: claims.freeUntil(free, limit) - 1 };
