@@ -27,8 +27,10 @@ import { ReadTrouble } from './read-trouble.ts';
 import { placesOf, type PlacesPage, type RecordState } from './record-place.ts';
 import { RunSource, type TakenRun } from './run-source.ts';
 
-/** What a hand-over takes beside its bytes, so that many small ones share turns too. */
-const overheadBytes = 128;
+/** What a hand-over takes beside its bytes: as long as so many bytes, so that many small ones share turns too. */
+const overheadBytes = 1024;
+/** The same of a key that is looked at. */
+const keyBytes = 64;
 
 export class QueueDispatcher implements Dispatcher {
   readonly partition: number;
@@ -268,7 +270,7 @@ export class QueueDispatcher implements Dispatcher {
       consumer = this.nextConsumer() ?? consumer;
       next = nextFor(consumer);
     }
-    if (next.kind === 'keys') return this.offerKeys(next.from) ? 0 : undefined;
+    if (next.kind === 'keys') return this.offerKeys(next.from);
     if (next.kind !== 'run') return undefined;
     const share = Math.ceil((end - next.first) / this.consumers.length);
     const run = this.take(next.first, Math.min(next.last, next.first + share - 1));
@@ -304,16 +306,19 @@ export class QueueDispatcher implements Dispatcher {
     return undefined;
   }
 
-  /** False: the keys are not in memory, or cannot be read. */
-  private offerKeys(from: number): boolean {
+  /** Answers what it took, as bytes; undefined: the keys are not in memory, or cannot be read. */
+  private offerKeys(from: number): number | undefined {
     try {
       const hashes = this.source.keys(from);
-      if (hashes === undefined) this.loadThenPump(from);
-      else this.state.offerKeys(from, hashes);
-      return hashes !== undefined;
+      if (hashes === undefined) {
+        this.loadThenPump(from);
+        return undefined;
+      }
+      this.state.offerKeys(from, hashes);
+      return overheadBytes + hashes.length * keyBytes;
     } catch (error) {
       this.stopOn(error);
-      return false;
+      return undefined;
     }
   }
 
