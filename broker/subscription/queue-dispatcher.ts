@@ -5,7 +5,8 @@
 // Invariants:
 // - An ack or an ended attempt is journaled in the turn in which it counts; a lease is never journaled.
 // - A record is not retried before its attempts are durable.
-// - Consumers with credit take turns; a shallow backlog is shared among them instead of going to the first.
+// - Consumers with credit take turns; a shallow backlog is shared among them instead of going to the first, and none
+//   gets more than its share but what it has just shown to work through in no time.
 // - What cannot be read stops this partition and says so; it is never skipped.
 import type { Timer } from '../core/clock.ts';
 import type { DueRun } from '../log/batch-marks.ts';
@@ -20,6 +21,7 @@ import { dispatchBytesPerTurn, type Dispatcher, type DispatcherContext } from '.
 import type { SubscriptionEntry } from './entries.ts';
 import { LetterOutbox } from './letter-outbox.ts';
 import { addRange, type GatheredRange } from './offset-range.ts';
+import { PaceState } from './pace-state.ts';
 import { QueueJournal } from './queue-journal.ts';
 import type { QueueState } from './queue-state.ts';
 import type { AttemptRun, EndedLease, QueueNext, QueuePolicy } from './queue-types.ts';
@@ -39,6 +41,7 @@ export class QueueDispatcher implements Dispatcher {
   private readonly source: RunSource;
   private readonly stopListening: readonly (() => void)[];
   private readonly draw: () => number;
+  private readonly pace = new PaceState();
   private consumers: readonly Consumer[] = [];
   private turn = 0;
   private paused: boolean;
@@ -112,12 +115,13 @@ export class QueueDispatcher implements Dispatcher {
 
   release(consumer: Consumer): void {
     const nowMs = this.context.clock.monotonicMs();
+    this.pace.forget(consumer.number);
     this.journal.attempts(runsOf(this.state.releaseConsumer(consumer.number, nowMs)));
     this.journal.dead();
   }
 
   settle(
-    _consumer: Consumer,
+    { number }: Consumer,
     settlements: readonly Settlement[],
   ): readonly (SettlementFailure | undefined)[] {
     const nowMs = this.context.clock.monotonicMs();
@@ -127,6 +131,7 @@ export class QueueDispatcher implements Dispatcher {
       this.settleOne(settlement, nowMs, acked, attempts),
     );
     if (acked.length > 0) this.journal.acks(acked);
+    this.pace.acked(number, recordsOf(acked), nowMs);
     this.journal.attempts(attempts);
     this.journal.dead();
     this.pump();
@@ -273,7 +278,8 @@ export class QueueDispatcher implements Dispatcher {
     if (next.kind === 'keys') return this.offerKeys(next.from);
     if (next.kind !== 'run') return undefined;
     const share = Math.ceil((end - next.first) / this.consumers.length);
-    const run = this.take(next.first, Math.min(next.last, next.first + share - 1));
+    const most = Math.max(share, this.pace.recordsOf(consumer.number, nowMs));
+    const run = this.take(next.first, Math.min(next.last, next.first + most - 1));
     if (run === undefined) return undefined;
     const bytes = run.batch.length + overheadBytes;
     const fate = this.fateOf(run);
@@ -461,6 +467,10 @@ export class QueueDispatcher implements Dispatcher {
 
 function failureOf(outcome: 'ok' | SettlementFailure): SettlementFailure | undefined {
   return outcome === 'ok' ? undefined : outcome;
+}
+
+function recordsOf(ranges: readonly GatheredRange[]): number {
+  return ranges.reduce((sum, { first, last }) => sum + last - first + 1, 0);
 }
 
 function runsOf(ended: readonly EndedLease[]): AttemptRun[] {
