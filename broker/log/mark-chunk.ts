@@ -29,6 +29,7 @@ export class MarkChunk {
   pendingRecords = 0;
   /** Marks with a priority. */
   prioritized = 0;
+  private hasGaps = false;
 
   get isFull(): boolean {
     return this.used === chunkMarks;
@@ -43,8 +44,14 @@ export class MarkChunk {
     return this.endAt(this.used - 1);
   }
 
+  /** All of it is held back, and no other batch lies between. */
+  get isSolid(): boolean {
+    return this.pending === this.used && !this.hasGaps;
+  }
+
   add({ first, count, deliverAtMs, priority }: BatchMark): number {
     if (this.used === this.firsts.length) this.grow();
+    if (this.used > 0 && first !== this.end) this.hasGaps = true;
     const index = this.used++;
     this.firsts[index] = first;
     this.counts[index] = count;
