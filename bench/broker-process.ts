@@ -7,6 +7,8 @@ export interface StartedBroker {
   readonly process: ChildProcess;
   /** host:port. */
   readonly server: string;
+  /** Of GET /metrics. */
+  readonly metricsUrl: string;
   readonly readyAfterMs: number;
 }
 
@@ -29,9 +31,10 @@ export async function startBroker(
   let output = '';
   for await (const chunk of child.stdout) {
     output += String(chunk);
-    const address = /millrace ready grpc=(\S+)/.exec(output)?.[1];
-    if (address === undefined) continue;
-    return { process: child, server: address, readyAfterMs: performance.now() - startedMs };
+    const [, server, http] = /millrace ready grpc=(\S+) http=(\S+)/.exec(output) ?? [];
+    if (server === undefined || http === undefined) continue;
+    const readyAfterMs = performance.now() - startedMs;
+    return { process: child, server, metricsUrl: `http://${http}/metrics`, readyAfterMs };
   }
   throw new Error('the broker ended before it was ready');
 }

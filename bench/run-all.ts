@@ -6,9 +6,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { once } from 'node:events';
 import { connect } from '../client/src/index.ts';
-import { main, startBroker, stop } from './broker-process.ts';
+import { main, startBroker, stop, type StartedBroker } from './broker-process.ts';
 import { workloads } from './run-workload.ts';
-import { machine } from './machine.ts';
+import { conditions, machine } from './machine.ts';
 import type { Figure } from './workload.ts';
 
 export interface RunAllOptions {
@@ -35,7 +35,7 @@ export async function runAll(options: RunAllOptions): Promise<void> {
     add(await measureStart(join(directory, 'empty')));
     for (const { name, description } of workloads) {
       const broker = await startBroker(join(directory, name));
-      const figures = await runInProcess(name, broker.server, options.seconds);
+      const figures = await runInProcess(name, broker, options.seconds);
       add({ workload: name, description, figures });
       await stop(broker);
       await rm(join(directory, name), { recursive: true });
@@ -93,10 +93,10 @@ async function publishBacklog(server: string): Promise<void> {
 
 async function runInProcess(
   workload: string,
-  server: string,
+  { server, metricsUrl }: StartedBroker,
   secondsEach: number,
 ): Promise<readonly Figure[]> {
-  const args = ['bench', workload, '--server', server, '-o', 'json'];
+  const args = ['bench', workload, '--server', server, '--metrics', metricsUrl, '-o', 'json'];
   const child = spawn(process.execPath, [main, ...args, '--seconds', String(secondsEach)], {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
@@ -113,7 +113,7 @@ async function residentMemoryMiB(pid: number): Promise<number> {
 
 function report(measured: readonly Measured[]): string {
   return [
-    `Machine: ${machine()}. Durability: fsync before every confirmation. Client and broker are separate processes on it.`,
+    `${conditions()} Client and broker are separate processes on it.`,
     '',
     '| workload | figures | what |',
     '|---|---|---|',

@@ -1,21 +1,32 @@
 // Runs one workload against a broker and cleans up after it.
 import { randomBytes } from 'node:crypto';
 import { connect, type Client } from '../client/src/index.ts';
+import { residentMiB } from './broker-memory.ts';
 import type { Figure, Workload, WorkloadContext } from './workload.ts';
+import { backlogWorkload } from './workloads/backlog.ts';
+import { delayedWorkloads } from './workloads/delayed.ts';
+import { manyPublishersWorkload } from './workloads/many-publishers.ts';
 import { publishWorkloads } from './workloads/publish.ts';
 import { queueWorkloads } from './workloads/queue.ts';
 import { replayWorkloads } from './workloads/replay.ts';
+import { stateMemory } from './workloads/state-memory.ts';
 
 export const workloads: readonly Workload[] = [
   ...publishWorkloads,
   ...replayWorkloads,
   ...queueWorkloads,
+  manyPublishersWorkload,
+  backlogWorkload,
+  ...delayedWorkloads,
+  stateMemory,
 ];
 
+/** `metricsUrl`: the broker's, for figures of its memory. */
 export async function runWorkload(
   workload: Workload,
   server: string,
   seconds: number,
+  metricsUrl?: string,
 ): Promise<readonly Figure[]> {
   const admin = connect({ server });
   const clients: Client[] = [];
@@ -24,6 +35,7 @@ export async function runWorkload(
   const context: WorkloadContext = {
     server,
     seconds,
+    residentMiB: () => residentMiB(metricsUrl),
     connect() {
       const client = connect({ server });
       clients.push(client);

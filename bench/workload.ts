@@ -4,13 +4,15 @@ import type { Client } from '../client/src/index.ts';
 export interface Figure {
   readonly name: string;
   readonly value: number;
-  readonly unit: 'records/s' | 'MB/s' | 'ms' | 'records' | 's' | '%' | 'MiB';
+  readonly unit: 'records/s' | 'MB/s' | 'ms' | 'records' | 's' | '%' | 'KiB' | 'MiB' | 'B/record';
 }
 
 export interface WorkloadContext {
   /** host:port. */
   readonly server: string;
   readonly seconds: number;
+  /** Of the broker; undefined: its metrics are not known. */
+  residentMiB(): Promise<number | undefined>;
   /** A client of its own, that is one connection; closed after the run. */
   connect(): Client;
   /** A fresh topic, deleted after the run. */
@@ -28,6 +30,11 @@ export interface Workload {
 export function percentile(samples: number[], share: number): number {
   samples.sort((a, b) => a - b);
   return samples[Math.min(samples.length - 1, Math.floor(samples.length * share))] ?? 0;
+}
+
+/** A figure that may not be known. */
+export function memoryFigure(name: string, residentMiB: number | undefined): Figure[] {
+  return residentMiB === undefined ? [] : [{ name, value: residentMiB, unit: 'MiB' }];
 }
 
 /** Figures of so many records of so many bytes in so many milliseconds. */

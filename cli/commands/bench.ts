@@ -1,5 +1,6 @@
 // millrace bench WORKLOAD: the workloads of docs/benchmarks.md against any broker; `all` starts one of its own.
 import { Argument, Command } from 'commander';
+import { conditions } from '../../bench/machine.ts';
 import { runAll } from '../../bench/run-all.ts';
 import { runTiering } from '../../bench/run-tiering.ts';
 import { runWorkload, workloads } from '../../bench/run-workload.ts';
@@ -9,6 +10,7 @@ import { parseCount, withClientOptions, type ClientOptions } from '../options.ts
 interface BenchOptions extends ClientOptions {
   readonly seconds: number;
   readonly objectStore?: string;
+  readonly metrics?: string;
 }
 
 export function benchCommand(): Command {
@@ -20,6 +22,7 @@ export function benchCommand(): Command {
     )
     .addArgument(new Argument('<workload>').choices([...names, 'all', 'tiering']))
     .option('--seconds <n>', 'length of each measurement', parseCount, 8)
+    .option('--metrics <url>', 'of the broker, for figures of its memory: http://HOST:PORT/metrics')
     .option('--object-store <url>', 'for tiering: as given to millrace start; default a directory')
     .addHelpText('after', ['', 'Workloads:', ...help].join('\n'))
     .action(bench);
@@ -36,12 +39,14 @@ async function bench(name: string, options: BenchOptions): Promise<void> {
   }
   const workload = workloads.find((candidate) => candidate.name === name);
   if (workload === undefined) return;
-  const figures = await runWorkload(workload, options.server, options.seconds);
+  const { server, seconds, metrics } = options;
+  const figures = await runWorkload(workload, server, seconds, metrics);
   if (options.output === 'json') {
     await printJson({ workload: name, description: workload.description, figures });
     return;
   }
   await printLine(`${name}: ${workload.description}`);
+  await printLine(conditions());
   await printLine(
     table(
       ['FIGURE', 'VALUE', 'UNIT'],
