@@ -1,5 +1,5 @@
 // Every segment that the checkpoints in an object store refer to, with the topic it belongs to.
-import { partitionsOf, tenantOf, type Bucket } from './bucket.ts';
+import { partitionsOf, type Bucket } from './bucket.ts';
 import type { Finding } from './fsck.ts';
 import type { PartitionId, TenantId } from './core/ids.ts';
 import type { ObjectKey, ObjectStore } from './objects/object-store.ts';
@@ -51,7 +51,7 @@ export async function bucketRows(store: ObjectStore, bucket: Bucket): Promise<Bu
         topic: place.topic.name.full,
         index: place.index,
         tenant,
-        owner: tenantOf(place.topic),
+        owner: place.topic.tenantId,
         startOffset: partition.startOffset,
       });
       for (const pointer of partition.manifest.pages) {

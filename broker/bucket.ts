@@ -1,12 +1,11 @@
 // What an object store says of an installation: roots, and the checkpoints that they name. For fsck and recover, which
 // have nothing else.
-import { parseTopicName, tenantIdOf } from './catalog/names.ts';
 import { decodeCatalogCheckpoint } from './catalog/catalog-entries.ts';
 import type { Topic } from './catalog/topic.ts';
 import { lookAtRoot, type Root } from './cluster/root.ts';
 import { entryTypes } from './core/entry-types.ts';
 import { BrokerError } from './core/errors.ts';
-import type { PartitionId, TenantId } from './core/ids.ts';
+import type { PartitionId } from './core/ids.ts';
 import { decodePartitionCheckpoint, type PartitionCheckpoint } from './log/entries.ts';
 import type { ObjectStore } from './objects/object-store.ts';
 import { catalogShard } from './shard/catalog-store.ts';
@@ -70,10 +69,6 @@ export function subscriptionsOf(shard: BucketShard): SubscriptionCheckpoint[] {
     const entry = decodeEntry(type, payload);
     return entry.kind === 'subscriptionCheckpoint' ? [entry] : [];
   });
-}
-
-export function tenantOf(topic: Topic): TenantId {
-  return tenantIdOf(parseTopicName(topic.name.full).tenant);
 }
 
 async function readCheckpoint(store: ObjectStore, root: Root): Promise<CheckpointEntry[]> {

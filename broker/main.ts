@@ -6,6 +6,7 @@
 // A step that fails undoes nothing: the process ends with the reason, and the next start begins again.
 import { hostname } from 'node:os';
 import { join } from 'node:path';
+import { policyDefaults, type Policy } from './catalog/policy.ts';
 import { Broker } from './cluster/broker.ts';
 import { lockDataDirectory } from './cluster/data-lock.ts';
 import { claimRoot, publishCheckpoint } from './cluster/root.ts';
@@ -202,8 +203,18 @@ async function openBroker(surroundings: Surroundings): Promise<Broker> {
     log,
     failPoint,
     publishPendingBytes: settings.publishPendingBytes,
+    clusterPolicy: clusterPolicy(settings),
     objectStore: surroundings.objects.description,
   });
+}
+
+function clusterPolicy({ retentionAgeMs, backlogBytes, batchBytesMax }: Settings): Policy {
+  return {
+    ...policyDefaults,
+    retention: { ...policyDefaults.retention, ageMs: retentionAgeMs },
+    backlogQuota: { ...policyDefaults.backlogQuota, bytes: backlogBytes },
+    batchBytesMax,
+  };
 }
 
 /** Takes the shard over for this process; answers how its journal is opened. */

@@ -94,7 +94,8 @@ function within(value: number, min: number, max: number): number | undefined {
 
 function sizeText(size: number): string {
   if (size === 0) return '0';
-  return size % GiB === 0 ? `${size / GiB}G` : `${size / MiB}M`;
+  if (size % GiB === 0) return `${size / GiB}G`;
+  return size % MiB === 0 ? `${size / MiB}M` : `${size / 1024}K`;
 }
 
 function setting<T>(

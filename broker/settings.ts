@@ -4,6 +4,7 @@
 // - A flag wins over its variable, a variable over the default.
 // - Unknown `MILLRACE_*` variables and flags, and values outside what is allowed, are refused at start with the name,
 //   the value and what is allowed: a typo never runs with a default.
+import { policyDefaults } from './catalog/policy.ts';
 import { BrokerError } from './core/errors.ts';
 import { limits } from './core/limits.ts';
 import { quoted } from './core/quoted.ts';
@@ -111,6 +112,20 @@ const table = {
     name: 'garbage-grace-ms',
     description: 'How long such an object stays, for readers that are slow.',
   }),
+  retentionAgeMs: integer(policyDefaults.retention.ageMs, 0, limits.farFutureMs, {
+    name: 'retention-age-ms',
+    description:
+      'How long acked records are kept where neither topic, namespace nor tenant says. 0: not at all.',
+  }),
+  backlogBytes: bytes(policyDefaults.backlogQuota.bytes, 0, 1024 * GiB, {
+    name: 'backlog-bytes',
+    description:
+      'How much of a partition may wait for a subscription where nobody else says. 0: no limit.',
+  }),
+  batchBytesMax: bytes(limits.batchBytesDefault, limits.batchBytesMin, limits.batchBytesMax, {
+    name: 'batch-bytes-max',
+    description: 'Largest batch where neither topic, namespace nor tenant says.',
+  }),
   retentionIntervalMs: integer(10_000, 10, 3_600_000, {
     name: 'retention-interval-ms',
     description: 'How often expired records are looked for.',
@@ -173,6 +188,9 @@ export function readSettings(flags: FlagValues, env: Environment): Settings {
     checkpointUploadIntervalMs: read(table.checkpointUploadIntervalMs),
     garbageIntervalMs: read(table.garbageIntervalMs),
     garbageGraceMs: read(table.garbageGraceMs),
+    retentionAgeMs: read(table.retentionAgeMs),
+    backlogBytes: read(table.backlogBytes),
+    batchBytesMax: read(table.batchBytesMax),
     retentionIntervalMs: read(table.retentionIntervalMs),
     shutdownGraceMs: read(table.shutdownGraceMs),
     logLevel: read(table.logLevel),

@@ -1,34 +1,29 @@
 // A topic as people read it: settings, and of each partition what is cold, what is hot, and what only the disk has.
 //
 // Ranges are written with their first and last offset; `-` is an empty one. Sizes are rounded: programs read the JSON.
-import type {
-  BacklogQuota,
-  Retention,
-  Tiering,
-  Topic,
-  TopicPartition,
-  TopicStatus,
-} from '../client/src/index.ts';
-import { durationText, isoTime, sizeText, table } from './output.ts';
+import type { PolicyLevel, Topic, TopicPartition, TopicStatus } from '../client/src/index.ts';
+import { isoTime, sizeText, table } from './output.ts';
+import { policyLabels, policyLines } from './policy-text.ts';
 
 /** Several lines, the last of them a table of partitions. */
 export function topicText(topic: Topic): string {
-  const { spec } = topic;
   return [
     `name           ${topic.name}`,
     `id             ${topic.topicId}`,
-    `retention      ${retentionText(spec.retention)}`,
-    `hot            ${hotText(spec.tiering)}`,
-    `largest batch  ${sizeText(spec.batchBytesMax)}`,
-    `backlog        ${backlogText(spec.backlogQuota)}`,
-    ...(spec.timeToLiveMs === 0
-      ? []
-      : [`time to live   ${durationText(spec.timeToLiveMs)} (queues)`]),
+    ...policyLines(topic.policy).map(
+      ([field, text]) =>
+        `${policyLabels[field].padEnd(15)}${text}${sourceText(topic.policySources[field])}`,
+    ),
     `stored         ${storedText(topic)}`,
     `subscriptions  ${topic.subscriptionCount}`,
     '',
     table(partitionHead, topic.partitions.map(partitionRow)),
   ].join('\n');
+}
+
+/** Nothing of what the topic says itself: that is where people look first. */
+function sourceText(level: PolicyLevel): string {
+  return level === 'topic' ? '' : ` (${level})`;
 }
 
 /** How many records would be lost with the disk. */
@@ -94,31 +89,4 @@ function rangeText(range: OffsetRange): string {
 function storedText({ storedBytes, hotBytes, coldBytes }: TopicStatus): string {
   const inStore = `${sizeText(coldBytes)} in the object store`;
   return `${sizeText(storedBytes)}: ${sizeText(hotBytes)} on the disk, ${inStore}`;
-}
-
-function hotText({ hotAgeMs, hotBytes }: Tiering): string {
-  return windowText(hotAgeMs, hotBytes) ?? 'as long as the disk has room';
-}
-
-function backlogText({ bytes, policy }: BacklogQuota): string {
-  if (bytes === 0) return 'no limit';
-  const then = policy === 'drop-oldest' ? 'then the oldest go' : 'then publishing is refused';
-  return `up to ${sizeText(bytes)} per partition, ${then}`;
-}
-
-function retentionText({ ageMs, bytes, forever, unackedAgeMs }: Retention): string {
-  if (forever) return 'everything is kept';
-  const kept = windowText(ageMs, bytes) ?? 'nothing that is acked';
-  const unacked =
-    unackedAgeMs > 0 ? `unacked up to ${durationText(unackedAgeMs)}` : 'unacked for ever';
-  return `${kept}; ${unacked}`;
-}
-
-/** Undefined: no limit at all. */
-function windowText(ageMs: number, bytes: number): string | undefined {
-  const limits = [
-    ageMs > 0 ? `younger than ${durationText(ageMs)}` : '',
-    bytes > 0 ? `the newest ${sizeText(bytes)} per partition` : '',
-  ].filter((text) => text !== '');
-  return limits.length > 0 ? limits.join(' and ') : undefined;
 }

@@ -5,27 +5,30 @@
 // - Damaged bytes throw DATA_LOSS or decode to another well-formed entry (which the journal's CRC excludes); policy
 //   limits are not checked here, so that lowering one never makes a journal unreadable.
 import { BrokerError } from '../core/errors.ts';
-import { subscriptionId, topicId } from '../core/ids.ts';
+import { subscriptionId, tenantId, topicId } from '../core/ids.ts';
 import { WireError } from '../../proto/wire/reader.ts';
 import { WireWriter } from '../../proto/wire/writer.ts';
 import type { CatalogCheckpointEntry, CatalogCounters, CatalogEvent } from './catalog-events.ts';
 import { decodeDeadLetterJob, encodeDeadLetterJob, readJobId } from './dead-letter-job-codec.ts';
 import {
   bytesField,
-  decodeSubscription,
-  decodeTombstone,
-  decodeTopic,
-  encodeSubscription,
-  encodeTombstone,
-  encodeTopic,
   nameOf,
   numberField,
   readId,
   readMessage,
   readShard,
   readText,
+} from './codec-fields.ts';
+import {
+  decodeSubscription,
+  decodeTombstone,
+  decodeTopic,
+  encodeSubscription,
+  encodeTombstone,
+  encodeTopic,
   tombstoneCodes,
 } from './object-codec.ts';
+import { decodeTenant, encodeTenant } from './tenant-codec.ts';
 
 const eventCodes = {
   'topic-created': 1,
@@ -37,6 +40,9 @@ const eventCodes = {
   'tombstone-cleared': 7,
   'dead-letter-job-put': 8,
   'dead-letter-job-forgotten': 9,
+  'tenant-created': 10,
+  'tenant-changed': 11,
+  'tenant-deleted': 12,
 } as const satisfies Record<CatalogEvent['kind'], number>;
 
 const checkpointCodes = {
@@ -45,6 +51,7 @@ const checkpointCodes = {
   subscription: 3,
   tombstone: 4,
   'dead-letter-job': 5,
+  tenant: 6,
 } as const satisfies Record<CatalogCheckpointEntry['kind'], number>;
 
 export function encodeCatalogEvent(event: CatalogEvent): Buffer {
@@ -66,7 +73,12 @@ export function encodeCatalogEvent(event: CatalogEvent): Buffer {
     case 'dead-letter-job-put':
       writer.bytes(2, encodeDeadLetterJob(event.job));
       break;
+    case 'tenant-created':
+    case 'tenant-changed':
+      writer.bytes(2, encodeTenant(event.tenant));
+      break;
     case 'dead-letter-job-forgotten':
+    case 'tenant-deleted':
       writer.uint(4, event.id);
       break;
     case 'tombstone-cleared':
@@ -111,6 +123,11 @@ export function decodeCatalogEvent(bytes: Uint8Array): CatalogEvent {
         return { kind, job: decodeDeadLetterJob(object) };
       case 'dead-letter-job-forgotten':
         return { kind, id: readJobId(fields.id) };
+      case 'tenant-created':
+      case 'tenant-changed':
+        return { kind, tenant: decodeTenant(object) };
+      case 'tenant-deleted':
+        return { kind, id: tenantId(readId(fields.id, 'tenant id')) };
       case 'tombstone-cleared': {
         const of = nameOf(tombstoneCodes, fields.of, 'tombstone kind');
         const id = readId(fields.id, `${of} id`);
@@ -128,6 +145,9 @@ export function encodeCatalogCheckpoint(entry: CatalogCheckpointEntry): Buffer {
   switch (entry.kind) {
     case 'counters':
       writer.bytes(2, encodeCounters(entry.counters));
+      break;
+    case 'tenant':
+      writer.bytes(2, encodeTenant(entry.tenant));
       break;
     case 'topic':
       writer.bytes(2, encodeTopic(entry.topic));
@@ -157,6 +177,8 @@ export function decodeCatalogCheckpoint(bytes: Uint8Array): CatalogCheckpointEnt
     switch (kind) {
       case 'counters':
         return { kind, counters: decodeCounters(object) };
+      case 'tenant':
+        return { kind, tenant: decodeTenant(object) };
       case 'topic':
         return { kind, topic: decodeTopic(object) };
       case 'subscription':
@@ -175,16 +197,24 @@ function encodeCounters(counters: CatalogCounters): Buffer {
   writer.uint(2, counters.nextPartitionId);
   writer.uint(3, counters.nextSubscriptionId);
   writer.uint(4, counters.nextRevision);
+  writer.uint(5, counters.nextTenantId);
   return writer.finish();
 }
 
 function decodeCounters(bytes: Uint8Array): CatalogCounters {
-  const counters = { nextTopicId: 0, nextPartitionId: 0, nextSubscriptionId: 0, nextRevision: 0 };
+  const counters = {
+    nextTopicId: 0,
+    nextPartitionId: 0,
+    nextSubscriptionId: 0,
+    nextRevision: 0,
+    nextTenantId: 0,
+  };
   readMessage(bytes, {
     [numberField(1)]: (reader) => (counters.nextTopicId = reader.varint()),
     [numberField(2)]: (reader) => (counters.nextPartitionId = reader.varint()),
     [numberField(3)]: (reader) => (counters.nextSubscriptionId = reader.varint()),
     [numberField(4)]: (reader) => (counters.nextRevision = reader.varint()),
+    [numberField(5)]: (reader) => (counters.nextTenantId = reader.varint()),
   });
   for (const [name, value] of Object.entries(counters)) {
     if (value === 0) throw new WireError(`${name} is missing`);

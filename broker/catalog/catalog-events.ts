@@ -2,10 +2,11 @@
 //
 // Invariant: an event carries the whole object as it is afterwards, so that a replay that begins in the middle, with
 // the object's checkpoint entry still to come, ends in the same state.
-import type { SubscriptionId, TopicId } from '../core/ids.ts';
+import type { SubscriptionId, TenantId, TopicId } from '../core/ids.ts';
 import type { DeadLetterJob } from './dead-letter-job.ts';
 import type { SubscriptionName } from './names.ts';
 import type { Subscription } from './subscription.ts';
+import type { Tenant } from './tenant.ts';
 import type { ShardPartitions, Topic } from './topic.ts';
 
 /** A deleted topic whose data some shard has not yet durably dropped. */
@@ -33,6 +34,10 @@ export interface SubscriptionTombstone {
 export type Tombstone = TopicTombstone | SubscriptionTombstone;
 
 export type CatalogEvent =
+  | { readonly kind: 'tenant-created'; readonly tenant: Tenant }
+  | { readonly kind: 'tenant-changed'; readonly tenant: Tenant }
+  /** It has no topics. */
+  | { readonly kind: 'tenant-deleted'; readonly id: TenantId }
   | { readonly kind: 'topic-created'; readonly topic: Topic }
   | { readonly kind: 'topic-changed'; readonly topic: Topic }
   /** Its subscriptions go with it. */
@@ -63,10 +68,12 @@ export interface CatalogCounters {
   readonly nextPartitionId: number;
   readonly nextSubscriptionId: number;
   readonly nextRevision: number;
+  readonly nextTenantId: number;
 }
 
 export type CatalogCheckpointEntry =
   | { readonly kind: 'counters'; readonly counters: CatalogCounters }
+  | { readonly kind: 'tenant'; readonly tenant: Tenant }
   | { readonly kind: 'topic'; readonly topic: Topic }
   | { readonly kind: 'subscription'; readonly subscription: Subscription }
   | { readonly kind: 'dead-letter-job'; readonly job: DeadLetterJob }

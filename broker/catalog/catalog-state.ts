@@ -1,5 +1,5 @@
-// Everything the catalog knows, in memory. Commands are decided in topic-plan.ts and subscription-plan.ts, which only
-// read this; what they decide comes back as an event once it is durable.
+// Everything the catalog knows, in memory. Commands are decided in the `-plan` files, which only read this;
+// what they decide comes back as an event once it is durable.
 //
 //   command → plan (reads the state) → events → journal → apply
 //
@@ -9,7 +9,7 @@
 // Invariants:
 // - Ids and revisions are taken from counters that only rise; a deleted object's id never comes back.
 // - Full names of topics are unique, and names of subscriptions within their topic.
-// - A subscription's topic exists (during a replay: may still be to come).
+// - A topic's tenant exists and a subscription's topic (during a replay: may still be to come).
 // - A replay may begin anywhere at or before the checkpoint's first entry: what it knows at any place of the journal
 //   is part of what was true there, and all of it once the checkpoint's last entry was applied.
 import { assert, defined, unreachable } from '../core/assert.ts';
@@ -27,9 +27,12 @@ import type {
 import { DeadLetterJobIndex } from './dead-letter-jobs.ts';
 import type { DeadLetterJob } from './dead-letter-job.ts';
 import { NameIndex } from './name-index.ts';
-import { defaultTenant, type SubscriptionName, type TopicName } from './names.ts';
+import type { SubscriptionName, TopicName } from './names.ts';
 import { pageOf, type Page, type PageRequest } from './page.ts';
+import { ScopeCounts, type Amounts } from './scope-counts.ts';
 import type { Subscription } from './subscription.ts';
+import { publicTenant, type Tenant } from './tenant.ts';
+import { Tenants } from './tenants.ts';
 import type { Topic } from './topic.ts';
 
 export type { CatalogCheckpointEntry, CatalogEvent } from './catalog-events.ts';
@@ -42,8 +45,12 @@ export class CatalogState {
     nextTopicId: 1,
     nextPartitionId: 1,
     nextSubscriptionId: 1,
-    nextRevision: 1,
+    nextRevision: publicTenant.revision + 1,
+    nextTenantId: publicTenant.id + 1,
   };
+  /** To read; they change by events only. */
+  readonly tenants = new Tenants();
+  private readonly amounts = new ScopeCounts();
   private readonly topicsById = new Map<TopicId, Topic>();
   private readonly topicsByName = new Map<string, Topic>();
   private readonly topicNames = new NameIndex();
@@ -68,6 +75,11 @@ export class CatalogState {
 
   get topicTombstoneCount(): number {
     return this.topicTombstones.size;
+  }
+
+  /** What `tenant` or `tenant/namespace` has. */
+  amountsOf(scope: string): Amounts {
+    return this.amounts.of(scope);
   }
 
   /** Partitions of live topics in one shard. */
@@ -133,7 +145,7 @@ export class CatalogState {
 
   /** Throws TENANT_NOT_FOUND, TOPIC_NOT_FOUND. */
   requireTopic(name: TopicName): Topic {
-    this.requireTenant(name.tenant);
+    this.tenants.require(name.tenant);
     const topic = this.topic(name);
     if (topic === undefined) {
       throw new BrokerError(
@@ -143,16 +155,6 @@ export class CatalogState {
       );
     }
     return topic;
-  }
-
-  /** Throws TENANT_NOT_FOUND. */
-  requireTenant(tenant: string): void {
-    if (tenant === defaultTenant) return;
-    throw new BrokerError(
-      'TENANT_NOT_FOUND',
-      `there is no tenant ${quoted(tenant)}; this broker has ${quoted(defaultTenant)} only`,
-      { metadata: { tenant } },
-    );
   }
 
   subscription(topicId: TopicId, name: SubscriptionName): Subscription | undefined {
@@ -237,6 +239,13 @@ export class CatalogState {
         return this.putDeadLetterJob(event.job);
       case 'dead-letter-job-forgotten':
         return this.deadLetterJobs.forget(event.id);
+      case 'tenant-created':
+        assert(event.tenant.id >= this.next.nextTenantId, 'a created tenant has a new id');
+        return this.putTenant(event.tenant);
+      case 'tenant-changed':
+        return this.putTenant(event.tenant);
+      case 'tenant-deleted':
+        return this.tenants.remove(event.id);
       case 'tombstone-cleared':
         if (event.of === 'topic') clearShard(this.topicTombstones, event.id, event.shard);
         else clearShard(this.subscriptionTombstones, event.id, event.shard);
@@ -254,6 +263,7 @@ export class CatalogState {
   *checkpoint(): Generator<CatalogCheckpointEntry, void> {
     // A Map's iterator survives changes: what is added is visited, what is removed is not.
     yield { kind: 'counters', counters: this.next };
+    for (const tenant of this.tenants.all()) yield { kind: 'tenant', tenant };
     for (const topic of this.topicsById.values()) yield { kind: 'topic', topic };
     for (const subscription of this.subscriptionsById.values()) {
       yield { kind: 'subscription', subscription };
@@ -267,6 +277,9 @@ export class CatalogState {
     switch (entry.kind) {
       case 'counters':
         return this.raise(entry.counters);
+      case 'tenant':
+        assertNotOlder(entry.tenant, this.tenants.withId(entry.tenant.id));
+        return this.putTenant(entry.tenant);
       case 'topic':
         assertNotOlder(entry.topic, this.topicsById.get(entry.topic.id));
         return this.putTopic(entry.topic);
@@ -289,6 +302,15 @@ export class CatalogState {
 
   /** Call at the end of a replay. Throws DATA_LOSS when objects do not fit together. */
   check(): void {
+    for (const topic of this.topicsById.values()) {
+      if (this.tenants.named(topic.name.tenant)?.id === topic.tenantId) continue;
+      throw new BrokerError(
+        'DATA_LOSS',
+        `the catalog's journal has topic ${topic.id} but not its tenant ${topic.tenantId}; restore the volume from a ` +
+          'backup',
+        { metadata: { topic_id: String(topic.id), tenant_id: String(topic.tenantId) } },
+      );
+    }
     for (const subscription of this.subscriptionsById.values()) {
       if (this.topicsById.has(subscription.topicId)) continue;
       throw new BrokerError(
@@ -300,14 +322,23 @@ export class CatalogState {
     }
   }
 
+  private putTenant(tenant: Tenant): void {
+    this.tenants.put(tenant);
+    this.raise({
+      ...this.next,
+      nextTenantId: tenant.id + 1,
+      nextRevision: tenant.revision + 1,
+    });
+  }
+
   private putTopic(topic: Topic): void {
     const old = this.topicsById.get(topic.id);
     const holder = this.topicsByName.get(topic.name.full);
     assert(holder === old, `topic name ${topic.name.full} belongs to one topic`);
     assert(topic.partitions.length === topic.spec.partitions, 'every partition has an id');
     assert(topic.shards.length === topic.spec.partitions, 'every partition has a shard');
-    if (old !== undefined) this.countPartitions(old, -1);
-    this.countPartitions(topic, 1);
+    if (old !== undefined) this.countTopic(old, -1);
+    this.countTopic(topic, 1);
     this.topicsById.set(topic.id, topic);
     this.topicsByName.set(topic.name.full, topic);
     this.topicNames.add(topic.name.full);
@@ -320,14 +351,14 @@ export class CatalogState {
   }
 
   private removeTopic(id: TopicId): void {
+    const topic = this.topicsById.get(id);
+    if (topic !== undefined) this.countTopic(topic, -1);
     for (const subscription of this.subscriptionsOf(id)) {
       this.subscriptionsById.delete(subscription.id);
     }
     this.subscriptionsByTopic.delete(id);
     this.deadLetterJobs.forgetTopic(id);
-    const topic = this.topicsById.get(id);
     if (topic === undefined) return;
-    this.countPartitions(topic, -1);
     this.topicsById.delete(id);
     this.topicsByName.delete(topic.name.full);
     this.topicNames.remove(topic.name.full);
@@ -344,6 +375,7 @@ export class CatalogState {
       holder === undefined || holder.id === subscription.id,
       `subscription name ${subscription.name} belongs to one subscription of its topic`,
     );
+    if (holder === undefined) this.countSubscription(subscription, 1);
     byName.set(subscription.name, subscription);
     this.subscriptionsById.set(subscription.id, subscription);
     this.raise({
@@ -368,15 +400,27 @@ export class CatalogState {
       `names of topic ${subscription.topicId}`,
     );
     byName.delete(subscription.name);
+    this.countSubscription(subscription, -1);
     if (byName.size === 0) this.subscriptionsByTopic.delete(subscription.topicId);
   }
 
-  private countPartitions(topic: Topic, sign: 1 | -1): void {
+  /** With what it has: in a replay its subscriptions may have come before it. */
+  private countTopic(topic: Topic, sign: 1 | -1): void {
+    this.amounts.add(topic.name, {
+      topics: sign,
+      partitions: sign * topic.partitions.length,
+      subscriptions: sign * this.subscriptionCount(topic.id),
+    });
     for (const shard of topic.shards) {
       const count = this.partitionCount(shard) + sign;
       if (count === 0) this.partitionCounts.delete(shard);
       else this.partitionCounts.set(shard, count);
     }
+  }
+
+  private countSubscription({ topicId }: Subscription, sign: 1 | -1): void {
+    const topic = this.topicsById.get(topicId);
+    if (topic !== undefined) this.amounts.add(topic.name, { subscriptions: sign });
   }
 
   private raise(counters: CatalogCounters): void {
@@ -386,14 +430,15 @@ export class CatalogState {
       nextPartitionId: Math.max(next.nextPartitionId, counters.nextPartitionId),
       nextSubscriptionId: Math.max(next.nextSubscriptionId, counters.nextSubscriptionId),
       nextRevision: Math.max(next.nextRevision, counters.nextRevision),
+      nextTenantId: Math.max(next.nextTenantId, counters.nextTenantId),
     };
   }
 }
 
 /** An older entry behind a newer event was taken before that event was applied: see `checkpoint`. */
 function assertNotOlder(
-  entry: Topic | Subscription,
-  known: Topic | Subscription | undefined,
+  entry: Tenant | Topic | Subscription,
+  known: Tenant | Topic | Subscription | undefined,
 ): void {
   if (known === undefined) return;
   assert(

@@ -8,7 +8,7 @@ import type {
   DeadLetterJob,
   LetterReason,
 } from './dead-letter-job.ts';
-import { bytesField, nameOf, numberField, readFlag, readId, readMessage } from './object-codec.ts';
+import { bytesField, nameOf, numberField, readFlag, readId, readMessage } from './codec-fields.ts';
 
 const actionCodes = { redrive: 1, purge: 2 } as const;
 const stateCodes = { running: 1, done: 2, cancelled: 3 } as const;

@@ -2,32 +2,30 @@
 //
 // Invariant: what a parse function answers is canonical: two names are the same thing exactly when their texts are
 // equal, and none can act as a path (`..`), an option (`-x`) or an internal publisher (`~dead/...`).
-import { assert } from '../core/assert.ts';
 import { BrokerError } from '../core/errors.ts';
-import { tenantId, type TenantId } from '../core/ids.ts';
 import { limits } from '../core/limits.ts';
 import { quoted } from '../core/quoted.ts';
 
 declare const brand: unique symbol;
 type Name<B extends string> = string & { readonly [brand]: B };
 
+export type TenantName = Name<'tenant'>;
+export type NamespaceName = Name<'namespace'>;
 export type SubscriptionName = Name<'subscription'>;
 export type PublisherName = Name<'publisher'>;
 export type ConsumerName = Name<'consumer'>;
 
 /** Made by `parseTopicName` only. */
 export interface TopicName {
-  readonly tenant: string;
-  readonly namespace: string;
+  readonly tenant: TenantName;
+  readonly namespace: NamespaceName;
   readonly topic: string;
   /** `tenant/namespace/topic`. */
   readonly full: string;
 }
 
-/** Where a name without slashes lives; also the only tenant there is until tenants are built. */
-export const defaultTenant = 'public';
-/** Ids of tenants are never reused; the first is the default tenant's. */
-const defaultTenantId = tenantId(1);
+/** Where a name without slashes lives. */
+export const defaultTenant = 'public' as TenantName;
 const defaultNamespace = 'default';
 
 const namePart = new RegExp(`^[a-zA-Z0-9][a-zA-Z0-9._-]{0,${limits.nameBytesMax - 1}}$`);
@@ -55,6 +53,18 @@ export function parseTopicName(text: string): TopicName {
 }
 
 /** Throws NAME_INVALID. */
+export function parseTenantName(text: string): TenantName {
+  if (!namePart.test(text)) throw nameInvalid('tenant', text, namePartRule);
+  return text as TenantName;
+}
+
+/** Throws NAME_INVALID. */
+export function parseNamespaceName(text: string): NamespaceName {
+  if (!namePart.test(text)) throw nameInvalid('namespace', text, namePartRule);
+  return text as NamespaceName;
+}
+
+/** Throws NAME_INVALID. */
 export function parseSubscriptionName(text: string): SubscriptionName {
   if (!namePart.test(text)) throw nameInvalid('subscription', text, namePartRule);
   return text as SubscriptionName;
@@ -75,7 +85,12 @@ export function parseConsumerName(text: string): ConsumerName {
 }
 
 function topicName(tenant: string, namespace: string, topic: string): TopicName {
-  return { tenant, namespace, topic, full: `${tenant}/${namespace}/${topic}` };
+  return {
+    tenant: tenant as TenantName,
+    namespace: namespace as NamespaceName,
+    topic,
+    full: `${tenant}/${namespace}/${topic}`,
+  };
 }
 
 function nameInvalid(field: string, value: string, rule: string): BrokerError {
@@ -84,10 +99,4 @@ function nameInvalid(field: string, value: string, rule: string): BrokerError {
     `${field} name ${quoted(value)} is not valid: a ${field} name ${rule}`,
     { metadata: { field, value: quoted(value) } },
   );
-}
-
-/** The id of a tenant that exists. */
-export function tenantIdOf(tenant: string): TenantId {
-  assert(tenant === defaultTenant, `tenant ${tenant} exists`);
-  return defaultTenantId;
 }

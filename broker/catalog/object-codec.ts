@@ -1,11 +1,22 @@
 // Bytes of the objects inside the catalog's journal entries. Decoding throws WireError or NAME_INVALID, which
 // catalog-entries.ts turns into DATA_LOSS.
-import { partitionId, subscriptionId, topicId, type PartitionId } from '../core/ids.ts';
-import { quoted } from '../core/quoted.ts';
-import { WireError, WireReader, wireBytes, wireVarint } from '../../proto/wire/reader.ts';
+import { partitionId, subscriptionId, tenantId, topicId, type PartitionId } from '../core/ids.ts';
+import { WireError, WireReader } from '../../proto/wire/reader.ts';
 import { WireWriter } from '../../proto/wire/writer.ts';
 import type { Tombstone } from './catalog-events.ts';
+import {
+  bytesField,
+  nameOf,
+  numberField,
+  readFlag,
+  readId,
+  readMessage,
+  readShard,
+  readText,
+} from './codec-fields.ts';
 import { parseSubscriptionName, parseTopicName } from './names.ts';
+import type { SaidPolicy } from './policy.ts';
+import { decodePolicy, encodePolicy } from './policy-codec.ts';
 import {
   subscriptionSpecDefaults,
   type StartPosition,
@@ -15,39 +26,25 @@ import {
 import type { ShardPartitions, Topic } from './topic.ts';
 
 const subscriptionKindCodes = { stream: 1, queue: 2, keyed_queue: 3 } as const;
-const backlogPolicyCodes = { refuse_publish: 1, drop_oldest: 2 } as const;
 const startCodes = { offset: 1, time: 2, earliest: 3, latest: 4 } as const;
 export const tombstoneCodes = { topic: 1, subscription: 2 } as const;
-const shardName = /^[a-z0-9][a-z0-9-]{0,31}$/;
-const idMax = 2 ** 32 - 1;
 
 export function encodeTopic(topic: Topic): Buffer {
-  const { retention, tiering, backlogQuota } = topic.spec;
   const writer = new WireWriter(128 + topic.partitions.length * 8);
   writer.uint(1, topic.id);
   writer.string(2, topic.name.full);
   writer.bytes(3, encodeNumbers(topic.partitions));
   for (const shard of topic.shards) writer.string(4, shard);
-  writer.uint(5, retention.ageMs);
-  writer.uint(6, retention.bytes);
-  writer.bool(7, retention.forever);
-  writer.uint(8, retention.unackedAgeMs);
-  writer.uint(9, topic.spec.batchBytesMax);
+  writer.bytes(5, encodePolicy(topic.spec));
+  writer.uint(6, topic.tenantId);
   writer.uint(10, topic.revision);
   writer.uint(11, topic.createdAtMs);
-  writer.uint(12, tiering.hotAgeMs);
-  writer.uint(13, tiering.hotBytes);
-  writer.uint(14, backlogQuota.bytes);
-  writer.uint(15, backlogPolicyCodes[backlogQuota.policy]);
-  writer.uint(16, topic.spec.timeToLiveMs);
   return writer.finish();
 }
 
 export function decodeTopic(bytes: Uint8Array): Topic {
-  const head = { id: 0, name: '', batchBytesMax: 0, revision: 0, createdAtMs: 0, timeToLiveMs: 0 };
-  const backlog = { bytes: 0, policy: 0 };
-  const retention = { ageMs: 0, bytes: 0, forever: false, unackedAgeMs: 0 };
-  const tiering = { hotAgeMs: 0, hotBytes: 0 };
+  const head = { id: 0, name: '', tenantId: 0, revision: 0, createdAtMs: 0 };
+  let policy: SaidPolicy = {};
   let partitions: readonly PartitionId[] = [];
   const shards: string[] = [];
   readMessage(bytes, {
@@ -55,18 +52,10 @@ export function decodeTopic(bytes: Uint8Array): Topic {
     [bytesField(2)]: (reader) => (head.name = readText(reader)),
     [bytesField(3)]: (reader) => (partitions = decodePartitions(reader.view())),
     [bytesField(4)]: (reader) => shards.push(readShard(readText(reader))),
-    [numberField(5)]: (reader) => (retention.ageMs = reader.varint()),
-    [numberField(6)]: (reader) => (retention.bytes = reader.varint()),
-    [numberField(7)]: (reader) => (retention.forever = readFlag(reader)),
-    [numberField(8)]: (reader) => (retention.unackedAgeMs = reader.varint()),
-    [numberField(9)]: (reader) => (head.batchBytesMax = reader.varint()),
+    [bytesField(5)]: (reader) => (policy = decodePolicy(reader.view())),
+    [numberField(6)]: (reader) => (head.tenantId = reader.varint()),
     [numberField(10)]: (reader) => (head.revision = reader.varint()),
     [numberField(11)]: (reader) => (head.createdAtMs = reader.varint()),
-    [numberField(12)]: (reader) => (tiering.hotAgeMs = reader.varint()),
-    [numberField(13)]: (reader) => (tiering.hotBytes = reader.varint()),
-    [numberField(14)]: (reader) => (backlog.bytes = reader.varint()),
-    [numberField(15)]: (reader) => (backlog.policy = reader.varint()),
-    [numberField(16)]: (reader) => (head.timeToLiveMs = reader.varint()),
   });
   if (partitions.length === 0) throw new WireError('topic has no partitions');
   if (shards.length !== partitions.length) {
@@ -75,19 +64,10 @@ export function decodeTopic(bytes: Uint8Array): Topic {
   return {
     id: topicId(readId(head.id, 'topic id')),
     name: parseTopicName(head.name),
+    tenantId: tenantId(readId(head.tenantId, 'tenant id')),
     partitions,
     shards,
-    spec: {
-      partitions: partitions.length,
-      retention,
-      tiering,
-      backlogQuota: {
-        bytes: backlog.bytes,
-        policy: nameOf(backlogPolicyCodes, backlog.policy, 'backlog policy'),
-      },
-      batchBytesMax: head.batchBytesMax,
-      timeToLiveMs: head.timeToLiveMs,
-    },
+    spec: { partitions: partitions.length, ...policy },
     revision: head.revision,
     createdAtMs: head.createdAtMs,
   };
@@ -200,61 +180,6 @@ export function decodeTombstone(bytes: Uint8Array): Tombstone {
     name: parseSubscriptionName(fields.name),
     pending,
   };
-}
-
-/** Calls the reader of each field, by number and wire type together; any other field is damage. */
-export function readMessage(
-  bytes: Uint8Array,
-  readers: Readonly<Record<number, (reader: WireReader) => unknown>>,
-): void {
-  const reader = new WireReader(bytes);
-  while (!reader.done) {
-    const tag = reader.tag();
-    const read = readers[tag];
-    if (read === undefined) throw new WireError(`field ${tag >>> 3} of type ${tag & 7} is unknown`);
-    read(reader);
-  }
-}
-
-export function numberField(field: number): number {
-  return (field << 3) | wireVarint;
-}
-
-/** Also of text and nested messages. */
-export function bytesField(field: number): number {
-  return (field << 3) | wireBytes;
-}
-
-export function readId(id: number, what: string): number {
-  if (id < 1 || id > idMax) throw new WireError(`${what} is ${id}`);
-  return id;
-}
-
-export function readShard(name: string): string {
-  if (!shardName.test(name)) throw new WireError(`shard name is ${quoted(name)}`);
-  return name;
-}
-
-/** Names are ASCII; any other byte becomes a character that no name may have. */
-export function readText(reader: WireReader): string {
-  const view = reader.view();
-  return Buffer.from(view.buffer, view.byteOffset, view.length).toString('latin1');
-}
-
-/** The name that has this code in the table. */
-export function nameOf<K extends string>(
-  codes: Readonly<Record<K, number>>,
-  code: number,
-  what: string,
-): K {
-  for (const name in codes) if (codes[name] === code) return name;
-  throw new WireError(`${what} is ${code}`);
-}
-
-export function readFlag(reader: WireReader): boolean {
-  const value = reader.varint();
-  if (value > 1) throw new WireError(`flag is ${value}`);
-  return value === 1;
 }
 
 function startPosition(start: { kind: number; value: number; epoch: number }): StartPosition {

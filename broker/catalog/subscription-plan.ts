@@ -3,6 +3,7 @@ import { BrokerError } from '../core/errors.ts';
 import { subscriptionId, type SubscriptionId } from '../core/ids.ts';
 import { limits } from '../core/limits.ts';
 import { quoted } from '../core/quoted.ts';
+import { checkAmounts } from './amounts-plan.ts';
 import type { CatalogEvent, SubscriptionTombstone } from './catalog-events.ts';
 import type { CatalogState } from './catalog-state.ts';
 import { limitReached, takeId } from './limit-reached.ts';
@@ -111,6 +112,7 @@ function planCreate(
   const spec = patchSubscriptionSpec(kind, subscriptionSpecDefaults[kind], request.spec);
   checkDeadLetterTopic(topic, spec);
   checkSubscriptionCount(state, topic);
+  checkAmounts(state, topic.name, { subscriptions: 1 });
   const subscription: Subscription = {
     id: subscriptionId(takeId(state.counters.nextSubscriptionId, 1)),
     topicId: topic.id,

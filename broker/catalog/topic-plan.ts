@@ -3,11 +3,13 @@ import { BrokerError } from '../core/errors.ts';
 import { partitionId, topicId, type SubscriptionId, type TopicId } from '../core/ids.ts';
 import { limits } from '../core/limits.ts';
 import { quoted } from '../core/quoted.ts';
+import { checkAmounts } from './amounts-plan.ts';
 import type { CatalogEvent, TopicTombstone } from './catalog-events.ts';
 import type { CatalogState } from './catalog-state.ts';
 import { limitReached, takeId } from './limit-reached.ts';
 import type { TopicName } from './names.ts';
 import { checkRevision } from './revision.ts';
+import type { Tenant } from './tenant.ts';
 import {
   describeTopicSpec,
   partitionsByShard,
@@ -40,14 +42,14 @@ export interface TopicPlan {
 /** A shard drops a deleted topic in much less, unless it is in trouble. */
 const tombstoneRetryMs = 1_000;
 
-/** Throws TENANT_NOT_FOUND, REVISION_MISMATCH, SPEC_INVALID, SPEC_IMMUTABLE, LIMIT_REACHED. */
+/** Throws TENANT_NOT_FOUND, REVISION_MISMATCH, SPEC_INVALID, SPEC_IMMUTABLE, LIMIT_REACHED, QUOTA_EXCEEDED. */
 export function planApplyTopic(state: CatalogState, request: ApplyTopic, nowMs: number): TopicPlan {
-  state.requireTenant(request.name.tenant);
+  const tenant = state.tenants.require(request.name.tenant);
   const existing = state.topic(request.name);
   checkRevision(`topic ${quoted(request.name.full)}`, request.revision, existing?.revision);
   const plan =
     existing === undefined
-      ? planCreate(state, request, nowMs)
+      ? planCreate(state, tenant, request, nowMs)
       : planChange(state, existing, request.spec);
   return request.dryRun === true ? { ...plan, events: [] } : plan;
 }
@@ -93,13 +95,20 @@ export function planTopicDropped(
   return [{ kind: 'tombstone-cleared', of: 'topic', id, shard }];
 }
 
-function planCreate(state: CatalogState, request: ApplyTopic, nowMs: number): TopicPlan {
+function planCreate(
+  state: CatalogState,
+  tenant: Tenant,
+  request: ApplyTopic,
+  nowMs: number,
+): TopicPlan {
   const spec = patchTopicSpec(topicSpecDefault, request.spec);
   checkTopicCount(state);
+  checkAmounts(state, request.name, { topics: 1 });
   const topic: Topic = {
     id: topicId(takeId(state.counters.nextTopicId, 1)),
     name: request.name,
-    ...addPartitions(state, undefined, spec),
+    tenantId: tenant.id,
+    ...addPartitions(state, request.name, undefined, spec),
     spec,
     revision: state.counters.nextRevision,
     createdAtMs: nowMs,
@@ -127,7 +136,7 @@ function planChange(state: CatalogState, existing: Topic, patch: TopicSpecPatch)
   if (changes.length === 0) return { events: [], changes, created: false, topic: existing };
   const topic: Topic = {
     ...existing,
-    ...addPartitions(state, existing, spec),
+    ...addPartitions(state, existing.name, existing, spec),
     spec,
     revision: state.counters.nextRevision,
   };
@@ -150,6 +159,7 @@ function checkNoKeyedQueue(state: CatalogState, { id, spec }: Topic): void {
 /** Ids and shards of all partitions: those there are, then new ones, each in the shard that has fewest. */
 function addPartitions(
   state: CatalogState,
+  name: TopicName,
   existing: Topic | undefined,
   spec: TopicSpec,
 ): Pick<Topic, 'partitions' | 'shards'> {
@@ -164,6 +174,7 @@ function addPartitions(
       'delete topics, or use fewer partitions',
     );
   }
+  checkAmounts(state, name, { partitions: added });
   const firstId = takeId(state.counters.nextPartitionId, added);
   const counts = state.shards.map((shard) => state.partitionCount(shard));
   for (let i = 0; i < added; i++) {

@@ -1,4 +1,5 @@
 // What a broker is made of, and what its calls take.
+import type { Policy } from '../catalog/policy.ts';
 import type { StartPosition } from '../catalog/subscription.ts';
 import type { Clock } from '../core/clock.ts';
 import type { FailPoint } from '../core/fail-point.ts';
@@ -26,6 +27,8 @@ export interface BrokerParts {
   readonly log: Log;
   readonly failPoint: FailPoint;
   readonly publishPendingBytes: number;
+  /** What topics get for which nobody says anything. */
+  readonly clusterPolicy: Policy;
   /** Where cold records are, for people. */
   readonly objectStore: string;
 }

@@ -12,6 +12,7 @@ import {
   type TopicName,
 } from '../catalog/names.ts';
 import type { Page, PageRequest } from '../catalog/page.ts';
+import type { EffectivePolicy } from '../catalog/policy.ts';
 import { planApplySubscription, planDeleteSubscription } from '../catalog/subscription-plan.ts';
 import type {
   StartPosition,
@@ -31,13 +32,13 @@ import type { AppendRequest, PartitionLog } from '../log/partition-log.ts';
 import type { BrokerParts, SeekTargets } from './broker-parts.ts';
 import { DeadLetterTopics } from './dead-letter-topics.ts';
 import { DeadLetters } from './dead-letters.ts';
-import { partitionFigures, shardFigures, tieringFigures } from './figures.ts';
-import type * as figures from './figures.ts';
+import * as figures from './figures.ts';
 import { IdleSubscriptions } from './idle-subscriptions.ts';
 import { openPublisher, type OpenPublisher } from './open-publisher.ts';
 import type { OpenSubscription, SubscriptionPartition } from './open-subscription.ts';
 import type { OpenTopic } from './open-topic.ts';
 import { resolvePosition } from './positions.ts';
+import { TenantAdmin } from './tenant-admin.ts';
 import { TopicDirectory, type SubscriptionStatus } from './topic-directory.ts';
 
 export class Broker {
@@ -49,6 +50,7 @@ export class Broker {
   readonly publishBudget: ByteBudget;
   /** host:port that clients are told; known once the server listens. */
   address = '';
+  readonly tenants: TenantAdmin;
   private readonly parts: BrokerParts;
   private readonly directory: TopicDirectory;
   /** What operators do with dead letters. */
@@ -65,9 +67,10 @@ export class Broker {
     this.version = parts.identity.version;
     this.startedAtMs = parts.clock.wallMs();
     this.publishBudget = new ByteBudget(parts.publishPendingBytes);
-    this.directory = new TopicDirectory(parts.catalog, parts.shards);
+    this.directory = new TopicDirectory(parts.catalog, parts.shards, parts.clusterPolicy);
     const { directory } = this;
     this.deadLetters = new DeadLetters({ ...parts, directory, topic: (name) => this.topic(name) });
+    this.tenants = new TenantAdmin(parts.catalog, this.directory, parts.clock);
   }
 
   static async open(parts: BrokerParts): Promise<Broker> {
@@ -164,9 +167,13 @@ export class Broker {
     return topic;
   }
 
+  effectivePolicy(topic: Topic): EffectivePolicy {
+    return this.directory.effectivePolicy(topic);
+  }
+
   topicFigures(topic: Topic): figures.TopicFigures {
     const open = this.directory.stillOpen(topic);
-    const partitions = open.logs.map((log, partition) => partitionFigures(partition, log));
+    const partitions = open.logs.map((log, partition) => figures.partitionFigures(partition, log));
     const sumOf = (figure: (one: figures.PartitionFigures) => number): number =>
       partitions.reduce((sum, one) => sum + figure(one), 0);
     return {
@@ -389,7 +396,7 @@ export class Broker {
   }
 
   shardFigures(): figures.ShardFigures[] {
-    return shardFigures(this.parts);
+    return figures.shardFigures(this.parts);
   }
 
   /** Ends offload, cold reads and garbage collection. */
@@ -398,7 +405,7 @@ export class Broker {
   }
 
   tieringFigures(): figures.TieringFigures {
-    return tieringFigures(this.parts);
+    return figures.tieringFigures(this.parts.shards.values());
   }
 
   /** Ends consumers, then waits until everything that was appended is durable. */
@@ -427,7 +434,7 @@ export class Broker {
 
   private topicName(name: string): TopicName {
     const parsed = parseTopicName(name);
-    this.state.requireTenant(parsed.tenant);
+    this.state.tenants.require(parsed.tenant);
     return parsed;
   }
 

@@ -1,6 +1,7 @@
 // What the broker says about topics and shards when it is asked.
 import type { PartitionLog } from '../log/partition-log.ts';
 import { catalogShard } from '../shard/catalog-store.ts';
+import type { Shard } from '../shard/shard.ts';
 import type { BrokerParts } from './broker-parts.ts';
 
 export interface PartitionFigures {
@@ -72,6 +73,7 @@ export function partitionFigures(partition: number, log: PartitionLog): Partitio
   };
 }
 
+/** Of the catalog's shard, then of all data shards. */
 export function shardFigures({ catalog, catalogEpoch, shards }: BrokerParts): ShardFigures[] {
   const all: ShardFigures[] = [
     {
@@ -103,7 +105,7 @@ export function shardFigures({ catalog, catalogEpoch, shards }: BrokerParts): Sh
   return all;
 }
 
-export function tieringFigures({ shards }: BrokerParts): TieringFigures {
+export function tieringFigures(shards: Iterable<Shard>): TieringFigures {
   const sum = {
     offloadedObjects: 0,
     offloadedBytes: 0,
@@ -111,7 +113,7 @@ export function tieringFigures({ shards }: BrokerParts): TieringFigures {
     deletedObjects: 0,
     deletedBytes: 0,
   };
-  for (const { tier } of shards.values()) {
+  for (const { tier } of shards) {
     sum.offloadedObjects += tier.offloader.figures.objects;
     sum.offloadedBytes += tier.offloader.figures.bytes;
     sum.offloadFailures += tier.offloader.figures.failures;

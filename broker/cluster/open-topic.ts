@@ -2,6 +2,7 @@
 //
 // Invariant: there is one OpenTopic per incarnation; a deleted topic's is closed, and a new topic of the same name gets
 // its own. So a stream can never cross from one incarnation into the next.
+import type { EffectivePolicy } from '../catalog/policy.ts';
 import type { Topic } from '../catalog/topic.ts';
 import { BrokerError } from '../core/errors.ts';
 import type { PartitionLog } from '../log/partition-log.ts';
@@ -10,16 +11,19 @@ export class OpenTopic {
   /** As of the last change. */
   topic: Topic;
   logs: readonly PartitionLog[];
+  /** What is in force now. */
+  policy: EffectivePolicy;
   private isDeleted = false;
   private readonly listeners = new Set<() => void>();
 
-  constructor(topic: Topic, logs: readonly PartitionLog[]) {
+  constructor(topic: Topic, logs: readonly PartitionLog[], policy: EffectivePolicy) {
     this.topic = topic;
     this.logs = logs;
+    this.policy = policy;
   }
 
   get batchBytesMax(): number {
-    return this.topic.spec.batchBytesMax;
+    return this.policy.values.batchBytesMax;
   }
 
   /** The log of a partition; throws PARTITION_OUT_OF_RANGE. */
@@ -42,9 +46,10 @@ export class OpenTopic {
     return this.isDeleted;
   }
 
-  change(topic: Topic, logs: readonly PartitionLog[]): void {
+  change(topic: Topic, logs: readonly PartitionLog[], policy: EffectivePolicy): void {
     this.topic = topic;
     this.logs = logs;
+    this.policy = policy;
   }
 
   /** Calls back when the topic is deleted. Answers how to stop that. */

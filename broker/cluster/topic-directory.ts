@@ -4,14 +4,15 @@
 // - There is one OpenTopic per incarnation of a topic, for as long as the catalog has it.
 // - What the catalog has deleted is dropped in the shards by its tombstone, and only then is the tombstone cleared.
 import type { Tombstone } from '../catalog/catalog-events.ts';
-import { tenantIdOf } from '../catalog/names.ts';
+import type { EffectivePolicy, Policy } from '../catalog/policy.ts';
 import { planSubscriptionDropped } from '../catalog/subscription-plan.ts';
 import { planTopicDropped } from '../catalog/topic-plan.ts';
 import type { Subscription } from '../catalog/subscription.ts';
+import { topicPolicy } from '../catalog/topic-policy.ts';
 import type { Topic } from '../catalog/topic.ts';
 import { defined } from '../core/assert.ts';
 import { BrokerError } from '../core/errors.ts';
-import type { PartitionId, SubscriptionId, TopicId } from '../core/ids.ts';
+import type { PartitionId, SubscriptionId, TenantId, TopicId } from '../core/ids.ts';
 import type { CatalogStore } from '../shard/catalog-store.ts';
 import type { DeliveryTerms } from '../log/delivery-terms.ts';
 import type { PartitionLog } from '../log/partition-log.ts';
@@ -36,14 +37,16 @@ export interface SubscriptionStatus {
 export class TopicDirectory {
   private readonly catalog: CatalogStore;
   private readonly shards: ReadonlyMap<string, Shard>;
+  private readonly clusterPolicy: Policy;
   private readonly byName = new Map<string, OpenTopic>();
   private readonly byId = new Map<TopicId, OpenTopic>();
   private readonly policyOf = new Map<PartitionId, PartitionPolicy>();
   readonly policies: ShardPolicies = { of: (partition) => this.policyOf.get(partition) };
 
-  constructor(catalog: CatalogStore, shards: ReadonlyMap<string, Shard>) {
+  constructor(catalog: CatalogStore, shards: ReadonlyMap<string, Shard>, clusterPolicy: Policy) {
     this.catalog = catalog;
     this.shards = shards;
+    this.clusterPolicy = clusterPolicy;
   }
 
   /** Opens everything that the catalog has, and finishes deletions that a stop interrupted. */
@@ -96,18 +99,27 @@ export class TopicDirectory {
   /** Opens a new topic, or takes over what changed in one. */
   put(topic: Topic): OpenTopic {
     const logs = topic.partitions.map((id, i) => this.shardOf(topic, i).partition(id));
-    const { retention, tiering, timeToLiveMs } = topic.spec;
-    const hot = { ageMs: tiering.hotAgeMs, bytes: tiering.hotBytes };
-    const tenant = tenantIdOf(topic.name.tenant);
-    const policy = { tenant, retention, hot, backlog: topic.spec.backlogQuota, timeToLiveMs };
-    for (const id of topic.partitions) this.policyOf.set(id, policy);
+    const policy = this.takePolicy(topic);
     let open = this.byId.get(topic.id);
     if (open === undefined) {
-      open = new OpenTopic(topic, logs);
+      open = new OpenTopic(topic, logs, policy);
       this.byId.set(topic.id, open);
-    } else open.change(topic, logs);
+    } else open.change(topic, logs, policy);
     this.byName.set(topic.name.full, open);
     return open;
+  }
+
+  /** What the tenant and its namespaces say now is in force for every open topic of it. */
+  tenantChanged(id: TenantId): void {
+    for (const open of this.byId.values()) {
+      if (open.topic.tenantId === id) open.policy = this.takePolicy(open.topic);
+    }
+  }
+
+  /** Also of a topic that is only planned. */
+  effectivePolicy(topic: Topic): EffectivePolicy {
+    const { tenants } = this.catalog.state;
+    return topicPolicy(this.clusterPolicy, tenants.require(topic.name.tenant), topic);
   }
 
   /** Opens a new subscription, or takes over what changed in it or in its topic's partitions. */
@@ -194,6 +206,17 @@ export class TopicDirectory {
         events: planSubscriptionDropped(state, subscriptionId, shard),
       }));
     }
+  }
+
+  /** For the shards, too. */
+  private takePolicy(topic: Topic): EffectivePolicy {
+    const effective = this.effectivePolicy(topic);
+    const { retention, tiering, backlogQuota, timeToLiveMs } = effective.values;
+    const hot = { ageMs: tiering.hotAgeMs, bytes: tiering.hotBytes };
+    const { tenantId: tenant } = topic;
+    const policy = { tenant, retention, hot, backlog: backlogQuota, timeToLiveMs };
+    for (const id of topic.partitions) this.policyOf.set(id, policy);
+    return effective;
   }
 
   private remove(id: TopicId): void {

@@ -30,7 +30,10 @@ export const reasons = {
     'invalid',
     'Messages of a stream came in an order that the method does not allow.',
   ],
-  NAME_INVALID: ['invalid', 'A topic, subscription, publisher or consumer name has a wrong form.'],
+  NAME_INVALID: [
+    'invalid',
+    'The name of a tenant, namespace, topic, subscription, publisher or consumer has a wrong form.',
+  ],
   BATCH_NOT_CANONICAL: [
     'invalid',
     'The bytes of a batch are not in the canonical form of RecordBatch.',
@@ -43,7 +46,7 @@ export const reasons = {
   PARTITION_OUT_OF_RANGE: ['invalid', 'The topic has no such partition.'],
   OFFSET_OUT_OF_RANGE: ['invalid', 'The offset is past the end of the partition.'],
   PARTITION_REQUIRED: ['invalid', 'A compressed batch for several partitions must name one.'],
-  SPEC_INVALID: ['invalid', 'A topic or subscription spec breaks a rule.'],
+  SPEC_INVALID: ['invalid', 'The spec of a tenant, topic or subscription breaks a rule.'],
   ACK_INVALID: [
     'invalid',
     'An ack range is not a range of delivered records, or its verb does not fit.',
@@ -59,6 +62,8 @@ export const reasons = {
   JOB_NOT_FOUND: ['missing', 'There is no such job on the dead letters of the topic.'],
   REVISION_MISMATCH: ['conflict', 'The object has changed since that revision was read.'],
   TOPIC_ID_MISMATCH: ['conflict', 'The topic of that name is another incarnation.'],
+  TENANT_ID_MISMATCH: ['conflict', 'The tenant of that name is another incarnation.'],
+  TENANT_NOT_EMPTY: ['conflict', 'The tenant has topics; delete them first.'],
   SPEC_IMMUTABLE: ['conflict', 'The field is fixed at creation.'],
   SUBSCRIPTION_KIND_MISMATCH: ['conflict', 'The subscription is of another kind.'],
   OFFSET_MISMATCH: ['conflict', 'The next offset is not the one that the append expected.'],
@@ -70,6 +75,10 @@ export const reasons = {
   DATA_DIRECTORY_IN_USE: ['conflict', 'Another process holds the data directory.'],
   DATA_DIRECTORY_FAILED: ['unavailable', 'The data directory cannot be read or written.'],
   SETTING_INVALID: ['invalid', 'A setting is unknown or has a wrong value.'],
+  QUOTA_EXCEEDED: [
+    'exhausted',
+    'A quota of the tenant or namespace is used up; the metadata says which.',
+  ],
   LIMIT_REACHED: ['exhausted', 'A documented limit is reached.'],
   BACKLOG_FULL: [
     'exhausted',

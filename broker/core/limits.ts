@@ -9,6 +9,10 @@ export const limits = {
   // --- Names and numbers -------------------------------------------------------------------------------
   /** Bytes of one part of a topic name, a subscription, publisher or consumer name (reject). */
   nameBytesMax: 128,
+  /** Tenants of an installation (reject): each costs a prefix in the object store and two buckets here. */
+  tenantsMax: 10_000,
+  /** Namespaces of a tenant that say something of their own (reject): a tenant fits one entry of the journal. */
+  namespacesPerTenantMax: 1_000,
   /** Partitions of a topic (reject). Status of a whole topic must fit one unary answer. */
   partitionsPerTopicMax: 256,
   /** Topics of an installation (reject): about 1 KiB of memory each in the catalog and its shard. */

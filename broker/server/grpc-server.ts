@@ -21,6 +21,7 @@ import { DeadLetterService } from '../../proto/gen/millrace/v1/dead_letter_pb.ts
 import { PublishService } from '../../proto/gen/millrace/v1/publish_pb.ts';
 import { ReadService } from '../../proto/gen/millrace/v1/read_pb.ts';
 import { SubscriptionService } from '../../proto/gen/millrace/v1/subscription_pb.ts';
+import { TenantService } from '../../proto/gen/millrace/v1/tenant_pb.ts';
 import { TopicService } from '../../proto/gen/millrace/v1/topic_pb.ts';
 import { clusterService } from './cluster-service.ts';
 import { consumeService, readService } from './consume-services.ts';
@@ -30,6 +31,7 @@ import { watchSessions, widenStreamWindows } from './grpc-window.ts';
 import { publishService } from './publish-service.ts';
 import { Sessions } from './sessions.ts';
 import { subscriptionService } from './subscription-service.ts';
+import { tenantService } from './tenant-service.ts';
 import { topicService } from './topic-service.ts';
 
 export interface GrpcOptions {
@@ -46,6 +48,7 @@ const services: readonly DescService[] = [
   TopicService,
   SubscriptionService,
   DeadLetterService,
+  TenantService,
   ClusterService,
 ];
 
@@ -76,6 +79,7 @@ export class GrpcServer {
       [TopicService.name]: topicService(broker),
       [SubscriptionService.name]: subscriptionService(broker),
       [DeadLetterService.name]: deadLetterService(broker),
+      [TenantService.name]: tenantService(broker),
       [ClusterService.name]: clusterService(broker),
     };
     for (const service of services) {

@@ -1,19 +1,20 @@
 // TopicService: between the API's messages and the broker's administration.
 import type { MessageInitShape } from '@bufbuild/protobuf';
 import type { UntypedServiceImplementation } from '@grpc/grpc-js';
-import type { BacklogQuota, Topic, TopicSpecPatch } from '../catalog/topic.ts';
+import { policyFieldsNamed } from '../catalog/policy.ts';
+import type { Topic, TopicSpecPatch } from '../catalog/topic.ts';
 import { BrokerError } from '../core/errors.ts';
 import type { Broker } from '../cluster/broker.ts';
 import { delayedPage } from '../cluster/delayed.ts';
 import type { PartitionFigures } from '../cluster/figures.ts';
 import {
-  BacklogPolicy,
   TopicService,
   type PartitionOwnerSchema,
   type TopicSchema,
   type TopicSpec,
   type TopicStatusSchema,
 } from '../../proto/gen/millrace/v1/topic_pb.ts';
+import { policyFromProto, policyToProto, sourcesToProto } from './policy-convert.ts';
 import { numberFromProto } from './subscription-convert.ts';
 import { unary } from './unary.ts';
 
@@ -30,11 +31,11 @@ const {
 
 export function topicService(broker: Broker): UntypedServiceImplementation {
   return {
-    applyTopic: unary(applyTopic, async ({ name, spec, revision, dryRun }) => {
-      const patch = patchFromProto(spec);
+    applyTopic: unary(applyTopic, async ({ name, spec, inherit, revision, dryRun }) => {
+      const patch = patchFromProto(spec, inherit);
       const applied = await broker.applyTopic({ name, patch, revision, dryRun });
       const { topic, changes, created } = applied;
-      const described = dryRun ? topicToProto(topic) : describe(broker, topic);
+      const described = dryRun ? topicToProto(broker, topic) : describe(broker, topic);
       return { topic: described, changes: [...changes], created };
     }),
     getTopic: unary(getTopic, ({ name }) => ({
@@ -85,86 +86,26 @@ export function topicService(broker: Broker): UntypedServiceImplementation {
   };
 }
 
-function patchFromProto(spec: TopicSpec | undefined): TopicSpecPatch {
-  if (spec === undefined) return {};
-  const { retention, tiering, backlogQuota } = spec;
-  return {
-    partitions: spec.partitions,
-    batchBytesMax: spec.batchBytesMax,
-    timeToLiveMs:
-      spec.timeToLiveMs === undefined
-        ? undefined
-        : numberFromProto(spec.timeToLiveMs, 'time_to_live_ms'),
-    backlogQuota:
-      backlogQuota === undefined
-        ? undefined
-        : {
-            bytes: numberFromProto(backlogQuota.bytes, 'backlog_quota.bytes'),
-            policy: backlogPolicyFromProto(backlogQuota.policy),
-          },
-    tiering:
-      tiering === undefined
-        ? undefined
-        : {
-            hotAgeMs: numberFromProto(tiering.hotAgeMs, 'tiering.hot_age_ms'),
-            hotBytes: numberFromProto(tiering.hotBytes, 'tiering.hot_bytes'),
-          },
-    retention:
-      retention === undefined
-        ? undefined
-        : {
-            ageMs: numberFromProto(retention.ageMs, 'retention.age_ms'),
-            bytes: numberFromProto(retention.bytes, 'retention.bytes'),
-            forever: retention.forever,
-            unackedAgeMs: numberFromProto(retention.unackedAgeMs, 'retention.unacked_age_ms'),
-          },
-  };
+function patchFromProto(spec: TopicSpec | undefined, inherit: readonly string[]): TopicSpecPatch {
+  const fields = policyFieldsNamed(inherit);
+  if (spec === undefined) return { inherit: fields };
+  return { partitions: spec.partitions, ...policyFromProto(spec), inherit: fields };
 }
 
-const backlogPolicies = {
-  refuse_publish: BacklogPolicy.REFUSE_PUBLISH,
-  drop_oldest: BacklogPolicy.DROP_OLDEST,
-} as const;
-
-function backlogPolicyFromProto(policy: BacklogPolicy): BacklogQuota['policy'] {
-  switch (policy) {
-    case BacklogPolicy.UNSPECIFIED:
-    case BacklogPolicy.REFUSE_PUBLISH:
-      return 'refuse_publish';
-    case BacklogPolicy.DROP_OLDEST:
-      return 'drop_oldest';
-    default:
-      throw new BrokerError('ARGUMENT_INVALID', `there is no backlog policy ${String(policy)}`);
-  }
-}
-
-function topicToProto(topic: Topic) {
-  const { partitions, batchBytesMax, retention, tiering, backlogQuota, timeToLiveMs } = topic.spec;
+function topicToProto(broker: Broker, topic: Topic) {
+  const effective = broker.effectivePolicy(topic);
   return {
     name: topic.name.full,
     topicId: String(topic.id),
     revision: String(topic.revision),
-    spec: {
-      partitions,
-      batchBytesMax,
-      timeToLiveMs: BigInt(timeToLiveMs),
-      backlogQuota: {
-        bytes: BigInt(backlogQuota.bytes),
-        policy: backlogPolicies[backlogQuota.policy],
-      },
-      retention: {
-        ageMs: BigInt(retention.ageMs),
-        bytes: BigInt(retention.bytes),
-        forever: retention.forever,
-        unackedAgeMs: BigInt(retention.unackedAgeMs),
-      },
-      tiering: { hotAgeMs: BigInt(tiering.hotAgeMs), hotBytes: BigInt(tiering.hotBytes) },
-    },
+    spec: { partitions: topic.spec.partitions, ...policyToProto(topic.spec) },
+    effective: policyToProto(effective.values),
+    sources: sourcesToProto(effective),
   };
 }
 
 function describe(broker: Broker, topic: Topic): MessageInitShape<typeof TopicSchema> {
-  return { ...topicToProto(topic), status: statusToProto(broker, topic) };
+  return { ...topicToProto(broker, topic), status: statusToProto(broker, topic) };
 }
 
 function statusToProto(broker: Broker, topic: Topic): MessageInitShape<typeof TopicStatusSchema> {

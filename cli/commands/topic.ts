@@ -1,39 +1,23 @@
 // millrace topic create|list|describe|alter|offload|delayed|delete
-import { Command, Option } from 'commander';
-import type {
-  BacklogQuota,
-  Client,
-  Retention,
-  Tiering,
-  Topic,
-  TopicSpec,
-  TopicSpecPatch,
-} from '../../client/src/index.ts';
+import { Command } from 'commander';
+import type { Client, Policy, Topic, TopicSpecPatch } from '../../client/src/index.ts';
 import { UsageError } from '../exit.ts';
 import { isoTime, printJson, printLine, sizeText, table } from '../output.ts';
+import { parseCount, withClient, withClientOptions, type ClientOptions } from '../options.ts';
 import {
-  parseBytes,
-  parseCount,
-  parseDurationMs,
-  withClient,
-  withClientOptions,
-  type ClientOptions,
-} from '../options.ts';
+  inheritOf,
+  policyOf,
+  withInheritOption,
+  withPolicyOptions,
+  type InheritName,
+  type PolicyOptions,
+} from '../policy-options.ts';
 import { saidToExist } from '../said-to-exist.ts';
 import { onlyOnDiskCount, topicText } from '../topic-text.ts';
 
-interface SpecOptions {
+interface SpecOptions extends PolicyOptions {
   readonly partitions?: number;
-  readonly batchBytesMax?: number;
-  readonly retentionAge?: number;
-  readonly retentionBytes?: number;
-  readonly retentionForever?: boolean;
-  readonly retentionUnackedAge?: number;
-  readonly hotAge?: number;
-  readonly hotBytes?: number;
-  readonly timeToLive?: number;
-  readonly backlogBytes?: number;
-  readonly backlogPolicy?: BacklogQuota['policy'];
+  readonly inherit?: readonly InheritName[];
 }
 
 export function topicCommand(): Command {
@@ -65,14 +49,14 @@ function create(): Command {
 }
 
 function alter(): Command {
-  return withClientOptions(withSpecOptions(new Command('alter')))
+  return withClientOptions(withInheritOption(withSpecOptions(new Command('alter'))))
     .description('change a topic; only what is named changes')
     .argument('<name>')
     .option('--dry-run', 'say what would be done')
     .action(async (name: string, options: ApplyOptions) => {
       await withClient(options, async (client) => {
-        const { revision, spec } = await client.topics.get(name);
-        await applyWith(client, name, options, revision, spec);
+        const { revision, policy } = await client.topics.get(name);
+        await applyWith(client, name, options, revision, policy);
       });
     });
 }
@@ -84,10 +68,15 @@ async function applyWith(
   name: string,
   options: ApplyOptions,
   revision: string,
-  before?: TopicSpec,
+  before?: Policy,
 ): Promise<void> {
   const dryRun = options.dryRun === true;
-  const applied = await client.topics.apply(name, specOf(options, before), { revision, dryRun });
+  const inherit = inheritOf(options.inherit);
+  const applied = await client.topics.apply(name, specOf(options, before), {
+    revision,
+    dryRun,
+    inherit,
+  });
   if (options.output === 'json') return printJson(applied);
   const lines = applied.changes.length > 0 ? applied.changes : ['nothing to do'];
   for (const line of lines) await printLine(dryRun ? `would ${line}` : line);
@@ -205,106 +194,15 @@ function remove(): Command {
 }
 
 function withSpecOptions(command: Command): Command {
-  return command
-    .option('--partitions <n>', 'number of partitions, 1 to 256; grows only', parseCount)
-    .option('--batch-bytes-max <size>', 'largest batch, up to 3M', parseBytes)
-    .option(
-      '--retention-age <duration>',
-      'keep records at least so long, such as 7d',
-      parseDurationMs,
-    )
-    .option(
-      '--retention-bytes <size>',
-      'keep at least so much per partition, such as 10G',
-      parseBytes,
-    )
-    .option('--retention-forever', 'keep everything')
-    .option(
-      '--retention-unacked-age <duration>',
-      'remove records of this age even if no subscription has acked them',
-      parseDurationMs,
-    )
-    .option(
-      '--hot-age <duration>',
-      'what is older leaves the disk once the object store has it, such as 6h; 0: no limit',
-      parseDurationMs,
-    )
-    .option(
-      '--hot-bytes <size>',
-      'so does what is beyond the newest so many bytes per partition, such as 10G; 0: no limit',
-      parseBytes,
-    )
-    .option(
-      '--time-to-live <duration>',
-      'queues do not deliver records that have been due for so long; 0: they always do',
-      parseDurationMs,
-    )
-    .option(
-      '--backlog-bytes <size>',
-      'how much of a partition may wait for some subscription; 0: no limit',
-      parseBytes,
-    )
-    .addOption(
-      new Option('--backlog-policy <policy>', 'what happens then').choices([
-        'refuse-publish',
-        'drop-oldest',
-      ]),
-    );
+  return withPolicyOptions(
+    command.option('--partitions <n>', 'number of partitions, 1 to 256; grows only', parseCount),
+  );
 }
 
-/** `before`: the topic as it is, when it is changed. */
-function specOf(options: SpecOptions, before?: TopicSpec): TopicSpecPatch {
-  const { partitions, batchBytesMax } = options;
-  const backlogQuota = backlogOf(options, before?.backlogQuota);
-  const retention = retentionOf(options);
-  const tiering = tieringOf(options, before?.tiering);
-  return {
-    ...(partitions === undefined ? {} : { partitions }),
-    ...(batchBytesMax === undefined ? {} : { batchBytesMax }),
-    ...(retention === undefined ? {} : { retention }),
-    ...(tiering === undefined ? {} : { tiering }),
-    ...(backlogQuota === undefined ? {} : { backlogQuota }),
-    ...(options.timeToLive === undefined ? {} : { timeToLiveMs: options.timeToLive }),
-  };
-}
-
-/** The API replaces both together; here the limit that is not named stays. The revision guards what was read. */
-function tieringOf({ hotAge, hotBytes }: SpecOptions, before?: Tiering): Tiering | undefined {
-  if (hotAge === undefined && hotBytes === undefined) return undefined;
-  return {
-    hotAgeMs: hotAge ?? before?.hotAgeMs ?? 0,
-    hotBytes: hotBytes ?? before?.hotBytes ?? 0,
-  };
-}
-
-/** As tieringOf. */
-function backlogOf(
-  { backlogBytes, backlogPolicy }: SpecOptions,
-  before?: BacklogQuota,
-): BacklogQuota | undefined {
-  if (backlogBytes === undefined && backlogPolicy === undefined) return undefined;
-  return {
-    bytes: backlogBytes ?? before?.bytes ?? 0,
-    policy: backlogPolicy ?? before?.policy ?? 'refuse-publish',
-  };
-}
-
-/** The API replaces retention as a whole, so a mixture of old and new is never made by accident. */
-function retentionOf(options: SpecOptions): Retention | undefined {
-  const { retentionAge, retentionBytes, retentionForever, retentionUnackedAge } = options;
-  const isSet = [retentionAge, retentionBytes, retentionForever].some((v) => v !== undefined);
-  if (!isSet) {
-    if (retentionUnackedAge === undefined) return undefined;
-    throw new UsageError(
-      'retention is set as a whole: give --retention-age, --retention-bytes or --retention-forever too',
-    );
-  }
-  return {
-    ageMs: retentionAge ?? 0,
-    bytes: retentionBytes ?? 0,
-    forever: retentionForever ?? false,
-    unackedAgeMs: retentionUnackedAge ?? 0,
-  };
+/** `before`: what is in force, when the topic is changed. */
+function specOf(options: SpecOptions, before?: Policy): TopicSpecPatch {
+  const { partitions } = options;
+  return { ...(partitions === undefined ? {} : { partitions }), ...policyOf(options, before) };
 }
 
 function topicRow(topic: Topic): (string | number)[] {

@@ -12,3 +12,8 @@ export function integerWithin(name: string, value: number, min: number, max: num
   if (Number.isInteger(value)) return numberWithin(name, value, min, max);
   throw clientError('ARGUMENT_INVALID', `${name} is a whole number, not ${value}`);
 }
+
+/** A count for the API. Throws ARGUMENT_INVALID: BigInt would throw an error of its own. */
+export function amount(name: string, value: number): bigint {
+  return BigInt(integerWithin(name, value, 0, Number.MAX_SAFE_INTEGER));
+}

@@ -6,6 +6,7 @@
 import { getCluster, type Cluster } from './admin/cluster.ts';
 import { DeadLetters } from './admin/dead-letters.ts';
 import { Subscriptions } from './admin/subscriptions.ts';
+import { Tenants } from './admin/tenants.ts';
 import { Topics } from './admin/topics.ts';
 import { Connection } from './connection.ts';
 import { acknowledge, type AckRange, type RefusedAck } from './consume/acknowledge.ts';
@@ -61,6 +62,8 @@ export class Client implements AsyncDisposable {
   private readonly publishStream: PublishStream;
   /** Administration of topics. */
   readonly topics: Topics;
+  /** Administration of tenants, their namespaces, policies and quotas. */
+  readonly tenants: Tenants;
   /** Administration of subscriptions. */
   readonly subscriptions: Subscriptions;
   /** What to do with dead letters. */
@@ -75,6 +78,7 @@ export class Client implements AsyncDisposable {
     );
     this.publishStream = new PublishStream(this.connection);
     this.topics = new Topics(this.connection);
+    this.tenants = new Tenants(this.connection);
     this.subscriptions = new Subscriptions(this.connection);
     this.deadLetters = new DeadLetters(this.connection);
   }

@@ -27,14 +27,33 @@ export type {
   SubscriptionSpecPatch,
 } from './admin/subscriptions.ts';
 export type {
+  BacklogQuota,
+  Policy,
+  PolicyField,
+  PolicyLevel,
+  PolicySources,
+  Retention,
+  Tiering,
+} from './admin/policies.ts';
+export type {
+  AppliedTenant,
+  ApplyTenantOptions,
+  Namespace,
+  NamespacePatch,
+  NamespaceUsage,
+  Quota,
+  Tenant,
+  TenantPatch,
+  TenantSummary,
+  Usage,
+} from './admin/tenants.ts';
+export type {
   AppliedTopic,
   ApplyOptions,
-  BacklogQuota,
+  ApplyTopicOptions,
   DelayedRecords,
   OffloadOptions,
   PartitionOwner,
-  Retention,
-  Tiering,
   Topic,
   TopicPartition,
   TopicSpec,

@@ -13,10 +13,18 @@ import type {
   TopicTombstone,
 } from '../../broker/catalog/catalog-events.ts';
 import type { DeadLetterJob } from '../../broker/catalog/dead-letter-job.ts';
-import { parseSubscriptionName, parseTopicName } from '../../broker/catalog/names.ts';
+import {
+  parseNamespaceName,
+  parseSubscriptionName,
+  parseTenantName,
+  parseTopicName,
+} from '../../broker/catalog/names.ts';
+import type { SaidPolicy } from '../../broker/catalog/policy.ts';
+import { quotaFields, quotaOf, type Quota } from '../../broker/catalog/quota.ts';
 import type { StartPosition, Subscription } from '../../broker/catalog/subscription.ts';
+import type { Tenant } from '../../broker/catalog/tenant.ts';
 import type { Topic } from '../../broker/catalog/topic.ts';
-import { partitionId, subscriptionId, topicId } from '../../broker/core/ids.ts';
+import { partitionId, subscriptionId, tenantId, topicId } from '../../broker/core/ids.ts';
 import { reasonOf } from '../support/reason-of.ts';
 
 const id = fc.integer({ min: 1, max: 2 ** 32 - 1 });
@@ -26,12 +34,9 @@ const subscriptionName = fc.constantFrom('s', 'S.2', 'y'.repeat(128)).map(parseS
 const shard = fc.constantFrom('0', '15', 'system');
 const partitions = fc.array(id.map(partitionId), { minLength: 1, maxLength: 256 });
 
-const topic: fc.Arbitrary<Topic> = fc
-  .record({
-    id: id.map(topicId),
-    name: topicText.map(parseTopicName),
-    partitions,
-    shard,
+/** Any of its fields may be said, also to be 0. */
+const policy: fc.Arbitrary<SaidPolicy> = fc.record(
+  {
     retention: fc.record({
       ageMs: count,
       bytes: count,
@@ -43,20 +48,48 @@ const topic: fc.Arbitrary<Topic> = fc
       bytes: count,
       policy: fc.constantFrom('refuse_publish' as const, 'drop_oldest' as const),
     }),
-    timeToLiveMs: fc.nat(),
+    timeToLiveMs: count,
     batchBytesMax: count,
+  },
+  { requiredKeys: [] },
+);
+
+const topic: fc.Arbitrary<Topic> = fc
+  .record({
+    id: id.map(topicId),
+    name: topicText.map(parseTopicName),
+    tenantId: id.map(tenantId),
+    partitions,
+    shard,
+    policy,
     revision: count,
     createdAtMs: count,
   })
-  .map(({ id, name, partitions, revision, createdAtMs, shard: place, ...spec }) => ({
-    id,
-    name,
+  .map(({ partitions, shard: place, policy, ...rest }) => ({
+    ...rest,
     partitions,
-    revision,
-    createdAtMs,
     shards: partitions.map(() => place),
-    spec: { partitions: partitions.length, ...spec },
+    spec: { partitions: partitions.length, ...policy },
   }));
+
+const quota: fc.Arbitrary<Quota> = fc
+  .array(count, { minLength: 8, maxLength: 8 })
+  .map((values) => quotaOf((field) => values[quotaFields.indexOf(field)] ?? 0));
+const scope = fc.record({ policy, quota });
+const tenant: fc.Arbitrary<Tenant> = fc.record({
+  id: id.map(tenantId),
+  name: fc.constantFrom('acme', 'z'.repeat(128)).map(parseTenantName),
+  spec: fc
+    .tuple(
+      scope,
+      fc.uniqueArray(fc.tuple(fc.constantFrom('a', 'b-1', 'Y_2').map(parseNamespaceName), scope), {
+        selector: ([name]) => name,
+      }),
+    )
+    .map(([own, namespaces]) => ({ ...own, namespaces: new Map(namespaces) })),
+  revision: count,
+  createdAtMs: count,
+});
 
 const start: fc.Arbitrary<StartPosition> = fc.oneof(
   fc.record({ kind: fc.constant('offset' as const), offset: count, epoch: fc.nat(2 ** 32 - 1) }),
@@ -142,6 +175,8 @@ const job: fc.Arbitrary<DeadLetterJob> = fc.record({
 const event: fc.Arbitrary<CatalogEvent> = fc.oneof(
   fc.record({ kind: fc.constant('dead-letter-job-put' as const), job }),
   fc.record({ kind: fc.constant('dead-letter-job-forgotten' as const), id: jobId }),
+  fc.record({ kind: fc.constantFrom('tenant-created', 'tenant-changed'), tenant }),
+  fc.record({ kind: fc.constant('tenant-deleted' as const), id: id.map(tenantId) }),
   fc.record({ kind: fc.constantFrom('topic-created', 'topic-changed'), topic }),
   fc.record({ kind: fc.constant('topic-deleted' as const), tombstone: topicTombstone }),
   fc.record({
@@ -175,8 +210,10 @@ const checkpointEntry: fc.Arbitrary<CatalogCheckpointEntry> = fc.oneof(
       nextPartitionId: positive,
       nextSubscriptionId: positive,
       nextRevision: positive,
+      nextTenantId: positive,
     }),
   }),
+  fc.record({ kind: fc.constant('tenant' as const), tenant }),
   fc.record({ kind: fc.constant('topic' as const), topic }),
   fc.record({ kind: fc.constant('subscription' as const), subscription }),
   fc.record({ kind: fc.constant('dead-letter-job' as const), job }),

@@ -1,12 +1,22 @@
 // Short ways to run commands on a catalog in tests: plan, then apply.
 import { CatalogState } from '../../broker/catalog/catalog-state.ts';
-import { parseSubscriptionName, parseTopicName } from '../../broker/catalog/names.ts';
+import {
+  parseSubscriptionName,
+  parseTenantName,
+  parseTopicName,
+} from '../../broker/catalog/names.ts';
 import {
   planApplySubscription,
   planDeleteSubscription,
   type SubscriptionPlan,
 } from '../../broker/catalog/subscription-plan.ts';
 import type { SubscriptionSpecPatch } from '../../broker/catalog/subscription.ts';
+import {
+  planApplyTenant,
+  planDeleteTenant,
+  type TenantPlan,
+} from '../../broker/catalog/tenant-plan.ts';
+import type { TenantSpecPatch } from '../../broker/catalog/tenant.ts';
 import {
   planApplyTopic,
   planDeleteTopic,
@@ -36,6 +46,15 @@ export class CatalogFixture {
 
   deleteTopic(name: string, id?: string): void {
     this.take(planDeleteTopic(this.state, parseTopicName(name), id));
+  }
+
+  applyTenant(name: string, spec: TenantSpecPatch = {}, options: ApplyOptions = {}): TenantPlan {
+    const request = { name: parseTenantName(name), spec, ...options };
+    return this.take(planApplyTenant(this.state, request, 1_000));
+  }
+
+  deleteTenant(name: string, id?: string): void {
+    this.take(planDeleteTenant(this.state, parseTenantName(name), id));
   }
 
   applySubscription(

@@ -21,12 +21,28 @@ export interface ModelTopic {
   subscriptions: ModelSubscription[];
 }
 
+export interface ModelTenant {
+  readonly name: string;
+  /** 0: no limit. */
+  topicsMax: number;
+  subscriptionsMax: number;
+  id: number;
+  revision: number;
+}
+
 export type Outcome = 'created' | 'changed' | 'same' | 'done' | ErrorReason;
 
 export interface TopicWish {
   readonly name: string;
   readonly partitions: number | undefined;
   readonly batchBytesMax: number | undefined;
+  readonly revision: string;
+}
+
+export interface TenantWish {
+  readonly name: string;
+  readonly topicsMax: number | undefined;
+  readonly subscriptionsMax: number | undefined;
   readonly revision: string;
 }
 
@@ -41,6 +57,9 @@ export interface SubscriptionWish {
 
 export class CatalogModel {
   topics: ModelTopic[] = [];
+  tenants: ModelTenant[] = [
+    { name: 'public', topicsMax: 0, subscriptionsMax: 0, id: 1, revision: 1 },
+  ];
   /** `topic <id>` and `subscription <id>` of what was deleted and not yet dropped by its shard. */
   tombstones: string[] = [];
 
@@ -52,13 +71,50 @@ export class CatalogModel {
     return this.find(topic)?.subscriptions.find((subscription) => subscription.name === name);
   }
 
+  tenant(name: string): ModelTenant | undefined {
+    return this.tenants.find((tenant) => tenant.name === name);
+  }
+
+  topicsOf(tenant: string): ModelTopic[] {
+    return this.topics.filter(({ name }) => tenantOf(name) === tenant);
+  }
+
+  applyTenant(wish: TenantWish): Outcome {
+    const tenant = this.tenant(wish.name);
+    if (!fits(wish.revision, tenant?.revision)) return 'REVISION_MISMATCH';
+    const topicsMax = wish.topicsMax ?? tenant?.topicsMax ?? 0;
+    const subscriptionsMax = wish.subscriptionsMax ?? tenant?.subscriptionsMax ?? 0;
+    if (tenant === undefined) {
+      const { name } = wish;
+      this.tenants.push({ name, topicsMax, subscriptionsMax, id: 0, revision: 0 });
+      return 'created';
+    }
+    if (topicsMax === tenant.topicsMax && subscriptionsMax === tenant.subscriptionsMax) {
+      return 'same';
+    }
+    Object.assign(tenant, { topicsMax, subscriptionsMax });
+    return 'changed';
+  }
+
+  deleteTenant(name: string): Outcome {
+    const tenant = this.tenant(name);
+    if (tenant === undefined) return 'TENANT_NOT_FOUND';
+    if (name === 'public') return 'ARGUMENT_INVALID';
+    if (this.topicsOf(name).length > 0) return 'TENANT_NOT_EMPTY';
+    this.tenants = this.tenants.filter((other) => other !== tenant);
+    return 'done';
+  }
+
   applyTopic(wish: TopicWish): Outcome {
+    const tenant = this.tenant(tenantOf(wish.name));
+    if (tenant === undefined) return 'TENANT_NOT_FOUND';
     const topic = this.find(wish.name);
     if (!fits(wish.revision, topic?.revision)) return 'REVISION_MISMATCH';
     const partitions = wish.partitions ?? topic?.partitions ?? 1;
     const batchBytesMax = wish.batchBytesMax ?? topic?.batchBytesMax ?? 1024 * 1024;
     if (partitions < 1 || batchBytesMax < 1024) return 'SPEC_INVALID';
     if (topic === undefined) {
+      if (isFull(tenant.topicsMax, this.topicsOf(tenant.name).length)) return 'QUOTA_EXCEEDED';
       const { name } = wish;
       this.topics.push({ name, partitions, batchBytesMax, id: 0, revision: 0, subscriptions: [] });
       return 'created';
@@ -70,6 +126,7 @@ export class CatalogModel {
   }
 
   deleteTopic(name: string): Outcome {
+    if (this.tenant(tenantOf(name)) === undefined) return 'TENANT_NOT_FOUND';
     const topic = this.find(name);
     if (topic === undefined) return 'TOPIC_NOT_FOUND';
     this.topics = this.topics.filter((other) => other !== topic);
@@ -78,6 +135,8 @@ export class CatalogModel {
   }
 
   applySubscription(wish: SubscriptionWish): Outcome {
+    const tenant = this.tenant(tenantOf(wish.topic));
+    if (tenant === undefined) return 'TENANT_NOT_FOUND';
     const topic = this.find(wish.topic);
     if (topic === undefined) return 'TOPIC_NOT_FOUND';
     const found = this.subscription(wish.topic, wish.name);
@@ -90,6 +149,8 @@ export class CatalogModel {
     const paused = wish.paused ?? found?.paused ?? false;
     if (kind === 'stream' ? ackDeadlineMs !== 0 : ackDeadlineMs < 1000) return 'SPEC_INVALID';
     if (found === undefined) {
+      const count = this.topicsOf(tenant.name).flatMap(({ subscriptions }) => subscriptions).length;
+      if (isFull(tenant.subscriptionsMax, count)) return 'QUOTA_EXCEEDED';
       const { name } = wish;
       topic.subscriptions.push({ name, kind, ackDeadlineMs, paused, id: 0, revision: 0 });
       return 'created';
@@ -100,6 +161,7 @@ export class CatalogModel {
   }
 
   deleteSubscription(topicName: string, name: string): Outcome {
+    if (this.tenant(tenantOf(topicName)) === undefined) return 'TENANT_NOT_FOUND';
     const topic = this.find(topicName);
     if (topic === undefined) return 'TOPIC_NOT_FOUND';
     const found = this.subscription(topicName, name);
@@ -112,6 +174,19 @@ export class CatalogModel {
   /** What must be there, in the shape of `viewOf`. */
   view(): unknown {
     return {
+      tenants: [...this.tenants]
+        .sort((a, b) => (a.name < b.name ? -1 : 1))
+        .map((tenant) => {
+          const topics = this.topicsOf(tenant.name);
+          return {
+            ...tenant,
+            amounts: {
+              topics: topics.length,
+              partitions: topics.reduce((sum, { partitions }) => sum + partitions, 0),
+              subscriptions: topics.flatMap(({ subscriptions }) => subscriptions).length,
+            },
+          };
+        }),
       topics: [...this.topics]
         .sort((a, b) => (a.name < b.name ? -1 : 1))
         .map((topic) => ({
@@ -126,10 +201,18 @@ export class CatalogModel {
 /** What the catalog shows, found through its listings and lookups by name. */
 export function viewOf(state: CatalogState): unknown {
   return {
+    tenants: state.tenants.list({ pageSize: 1_000 }).items.map(({ name, spec, id, revision }) => ({
+      name,
+      topicsMax: spec.quota.topics,
+      subscriptionsMax: spec.quota.subscriptions,
+      id,
+      revision,
+      amounts: state.amountsOf(name),
+    })),
     topics: state.listTopics('', { pageSize: 1_000 }).items.map((topic) => ({
       name: topic.name.full,
       partitions: topic.spec.partitions,
-      batchBytesMax: topic.spec.batchBytesMax,
+      batchBytesMax: topic.spec.batchBytesMax ?? 1024 * 1024,
       id: topic.id,
       revision: topic.revision,
       subscriptions: state
@@ -147,6 +230,14 @@ export function viewOf(state: CatalogState): unknown {
       .map((t) => (t.of === 'topic' ? `topic ${t.topicId}` : `subscription ${t.subscriptionId}`))
       .sort(),
   };
+}
+
+function tenantOf(topic: string): string {
+  return topic.slice(0, topic.indexOf('/'));
+}
+
+function isFull(max: number, count: number): boolean {
+  return max !== 0 && count >= max;
 }
 
 function fits(expected: string, revision: number | undefined): boolean {

@@ -16,8 +16,10 @@ import type {
 import { CatalogState } from '../../broker/catalog/catalog-state.ts';
 import {
   parseSubscriptionName,
+  parseTenantName,
   parseTopicName,
   type SubscriptionName,
+  type TenantName,
   type TopicName,
 } from '../../broker/catalog/names.ts';
 import {
@@ -25,6 +27,7 @@ import {
   planDeleteSubscription,
   planSubscriptionDropped,
 } from '../../broker/catalog/subscription-plan.ts';
+import { planApplyTenant, planDeleteTenant } from '../../broker/catalog/tenant-plan.ts';
 import {
   planApplyTopic,
   planDeleteTopic,
@@ -92,6 +95,10 @@ function replay(entries: readonly Entry[]): CatalogState {
 function contents(state: CatalogState): unknown {
   return {
     counters: state.counters,
+    tenants: [...state.tenants.all()].sort((a, b) => a.id - b.id),
+    namespaces: ['public/default', 'public/x', 'acme/x', 'acme/y'].map((scope) =>
+      state.amountsOf(scope),
+    ),
     topics: [...state.topics()].sort((a, b) => a.id - b.id),
     subscriptions: [...state.subscriptions()].sort((a, b) => a.id - b.id),
     tombstones: [...state.tombstones()].sort((a, b) => idOf(a) - idOf(b)),
@@ -105,13 +112,31 @@ function idOf(tombstone: Tombstone): number {
   return tombstone.of === 'topic' ? -Number(tombstone.topicId) : tombstone.subscriptionId;
 }
 
-const names = ['a', 'b', 'c', 'public/x/a'];
+const names = ['a', 'b', 'public/x/a', 'acme/x/a', 'acme/y/a'];
+const tenantNames = ['public', 'acme', 'beta'];
 const subscriptionNames = ['s', 't'];
 const revisionOf = fc.constantFrom('any', 'any', 'any', 'absent', 'current', 'stale');
 const maybe = <T>(arbitrary: fc.Arbitrary<T>): fc.Arbitrary<T | undefined> =>
   fc.option(arbitrary, { nil: undefined });
 
 const command = fc.oneof(
+  {
+    weight: 3,
+    arbitrary: fc.record({
+      verb: fc.constant('applyTenant' as const),
+      name: fc.constantFrom(...tenantNames),
+      topicsMax: maybe(fc.nat(3)),
+      subscriptionsMax: maybe(fc.nat(3)),
+      revision: revisionOf,
+    }),
+  },
+  {
+    weight: 1,
+    arbitrary: fc.record({
+      verb: fc.constant('deleteTenant' as const),
+      name: fc.constantFrom(...tenantNames),
+    }),
+  },
   {
     weight: 4,
     arbitrary: fc.record({
@@ -174,6 +199,12 @@ class History {
 
   run(step: Command): void {
     switch (step.verb) {
+      case 'applyTenant':
+        this.applyTenant(step);
+        break;
+      case 'deleteTenant':
+        this.deleteTenant(parseTenantName(step.name));
+        break;
       case 'applyTopic':
         this.applyTopic(step);
         break;
@@ -198,6 +229,26 @@ class History {
     expect(viewOf(this.catalog.state)).toEqual(this.model.view());
   }
 
+  private applyTenant(step: Command & { readonly verb: 'applyTenant' }): void {
+    const { state } = this.catalog;
+    const name = parseTenantName(step.name);
+    const revision = this.revision(step.revision, this.model.tenant(name)?.revision);
+    const quota = { topics: step.topicsMax, subscriptions: step.subscriptionsMax };
+    const request = { name, spec: { quota }, revision };
+    const plan = outcomeOf(() => this.catalog.run(planApplyTenant(state, request, 5)));
+    expect(appliedOutcome(plan)).toBe(this.model.applyTenant({ ...step, revision }));
+    if (typeof plan === 'string' || plan.events.length === 0) return;
+    const { id } = plan.tenant;
+    if (plan.created) this.takeId('tenant', id);
+    const made = defined(this.model.tenant(name), 'tenant of the model');
+    Object.assign(made, { id, revision: this.rises(plan.tenant.revision) });
+  }
+
+  private deleteTenant(name: TenantName): void {
+    const plan = outcomeOf(() => this.catalog.run(planDeleteTenant(this.catalog.state, name)));
+    expect(typeof plan === 'string' ? plan : 'done').toBe(this.model.deleteTenant(name));
+  }
+
   private applyTopic(step: Command & { readonly verb: 'applyTopic' }): void {
     const { state } = this.catalog;
     const name = parseTopicName(step.name);
@@ -213,7 +264,8 @@ class History {
     const wish = { ...step, name: name.full, revision };
     expect(appliedOutcome(plan)).toBe(this.model.applyTopic(wish));
     if (typeof plan === 'string' || plan.events.length === 0) return;
-    const { id, partitions } = plan.topic;
+    const { id, partitions, tenantId } = plan.topic;
+    expect(tenantId).toBe(this.model.tenant(name.tenant)?.id);
     if (plan.created) this.takeId('topic', id);
     for (const added of partitions.slice(partitionsBefore)) this.takeId('partition', added);
     const topic = defined(this.model.find(name.full), 'topic of the model');
@@ -328,7 +380,7 @@ describe('the catalog', () => {
       catalog.run(planApplyTopic(catalog.state, request, 5));
     };
     apply(1024);
-    const [, older] = [...catalog.state.checkpoint()];
+    const older = [...catalog.state.checkpoint()].find(({ kind }) => kind === 'topic');
     if (older === undefined) throw new Error('no entry');
     apply(2048);
     catalog.journal.push({ type: 'checkpoint', bytes: encodeCatalogCheckpoint(older) });

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { topicSpecDefault, type Retention } from '../../broker/catalog/topic.ts';
+import type { Retention } from '../../broker/catalog/policy.ts';
 import { parseTopicName } from '../../broker/catalog/names.ts';
 import { planTopicDropped } from '../../broker/catalog/topic-plan.ts';
 import { errorOf, reasonOf } from '../support/reason-of.ts';
@@ -8,11 +8,10 @@ import { CatalogFixture } from './catalog-fixture.ts';
 const window: Retention = { ageMs: 0, bytes: 0, forever: false, unackedAgeMs: 0 };
 
 describe('creating a topic', () => {
-  it('fills in every default', () => {
+  it('stores only what was said', () => {
     const { topic, created, changes } = new CatalogFixture().applyTopic('orders');
     expect(created).toBe(true);
-    expect(topic.spec).toEqual(topicSpecDefault);
-    expect(topic.spec.retention.ageMs).toBe(7 * 24 * 3600 * 1000);
+    expect(topic.spec).toEqual({ partitions: 1 });
     expect(topic.partitions).toHaveLength(1);
     expect(topic.shards).toEqual(['0']);
     expect(topic.createdAtMs).toBe(1_000);
@@ -66,8 +65,26 @@ describe('changing a topic', () => {
     const catalog = new CatalogFixture();
     catalog.applyTopic('a', { batchBytesMax: 4096 });
     const plan = catalog.applyTopic('a', { retention: { ...window, bytes: 5 } });
-    expect(plan.changes).toEqual(['retention.age_ms: 604800000 -> 0', 'retention.bytes: 0 -> 5']);
+    expect(plan.changes).toEqual([
+      'retention.age_ms: inherited -> 0',
+      'retention.bytes: inherited -> 5',
+      'retention.forever: inherited -> false',
+      'retention.unacked_age_ms: inherited -> 0',
+    ]);
+    const again = catalog.applyTopic('a', { retention: { ...window, bytes: 6 } });
+    expect(again.changes).toEqual(['retention.bytes: 5 -> 6']);
     expect(plan.topic.spec.batchBytesMax).toBe(4096);
+  });
+
+  it('takes back what was said, so that it is inherited', () => {
+    const catalog = new CatalogFixture();
+    catalog.applyTopic('a', { batchBytesMax: 4096, timeToLiveMs: 0 });
+    const plan = catalog.applyTopic('a', { inherit: ['batchBytesMax', 'retention'] });
+    expect(plan.changes).toEqual(['batch_bytes_max: 4096 -> inherited']);
+    expect(plan.topic.spec).toEqual({ partitions: 1, timeToLiveMs: 0 });
+    expect(
+      reasonOf(() => catalog.applyTopic('a', { timeToLiveMs: 1, inherit: ['timeToLiveMs'] })),
+    ).toBe('ARGUMENT_INVALID');
   });
 
   it('adds partitions behind those there are', () => {

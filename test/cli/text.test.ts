@@ -77,8 +77,15 @@ const topic: Topic = {
   name: 'public/default/orders',
   topicId: '7',
   revision: '1',
-  spec: {
-    partitions: 1,
+  spec: { partitions: 1, tiering: { hotAgeMs: 21_600_000, hotBytes: 10 * 1024 ** 3 } },
+  policySources: {
+    retention: 'cluster',
+    tiering: 'topic',
+    backlogQuota: 'tenant',
+    timeToLiveMs: 'cluster',
+    batchBytesMax: 'namespace',
+  },
+  policy: {
     batchBytesMax: 1024 ** 2,
     retention: { ageMs: 604_800_000, bytes: 0, forever: false, unackedAgeMs: 0 },
     tiering: { hotAgeMs: 21_600_000, hotBytes: 10 * 1024 ** 3 },
@@ -103,11 +110,13 @@ function cells(described: TopicPartition): Record<string, string> {
 describe('a described topic', () => {
   it('says how long records stay hot, in the units of the flags', () => {
     const text = topicText(topic);
-    expect(text).toContain('retention      younger than 7d; unacked for ever');
-    expect(text).toContain('hot            younger than 6h and the newest 10 GiB per partition');
+    expect(text).toContain('retention      younger than 7d; unacked for ever (cluster)');
+    expect(text).toContain('largest batch  1 MiB (namespace)');
+    expect(text).toMatch(/^backlog .*, then the oldest go \(tenant\)$/m);
+    expect(text).toContain('hot            younger than 6h and the newest 10 GiB per partition\n');
     expect(text).toContain('900 KiB: 500 KiB on the disk, 800 KiB in the object store');
-    const unlimited = { ...topic.spec, tiering: { hotAgeMs: 0, hotBytes: 0 } };
-    expect(topicText({ ...topic, spec: unlimited })).toContain('as long as the disk has room');
+    const policy = { ...topic.policy, tiering: { hotAgeMs: 0, hotBytes: 0 } };
+    expect(topicText({ ...topic, policy })).toContain('as long as the disk has room');
   });
 
   it('shows first and last offset of what is cold, what is hot, and what only the disk has', () => {

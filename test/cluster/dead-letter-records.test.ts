@@ -7,7 +7,7 @@ import type { DeadLetterFilter } from '../../broker/catalog/dead-letter-job.ts';
 import { parseTopicName } from '../../broker/catalog/names.ts';
 import type { Subscription } from '../../broker/catalog/subscription.ts';
 import { matches } from '../../broker/cluster/dead-letter-filter.ts';
-import { OpenTopic } from '../../broker/cluster/open-topic.ts';
+import type { OpenTopic } from '../../broker/cluster/open-topic.ts';
 import { targetOf, type TargetLookup } from '../../broker/cluster/redrive-target.ts';
 import type { StoredHeader } from '../../broker/batch/stored-header.ts';
 import { StoredBatch } from '../../broker/log/stored-batch.ts';
@@ -17,6 +17,7 @@ import { redrivenRecord } from '../../broker/subscription/redriven-record.ts';
 import { RecordBatchSchema, RecordSchema } from '../../proto/gen/millrace/v1/record_pb.ts';
 import { murmur3 } from '../../proto/wire/murmur3.ts';
 import { CatalogFixture } from '../catalog/catalog-fixture.ts';
+import { openTopic } from '../support/open-topic.ts';
 
 type Headers = readonly (readonly [string, string])[];
 
@@ -152,7 +153,7 @@ function lookup(topics: Readonly<Record<string, number>>): TargetLookup & { id: 
       const topic = state.topic(parseTopicName(name));
       // Only how many there are is looked at.
       const logs = Array.from({ length: topic?.spec.partitions ?? 0 });
-      return topic && new OpenTopic(topic, logs as unknown as OpenTopic['logs']);
+      return topic && openTopic(topic, logs as unknown as OpenTopic['logs']);
     },
     subscription: (id, name) => state.subscription(id, name),
   };

@@ -14,6 +14,8 @@ import {
 import type { Tombstone } from '../../broker/catalog/catalog-events.ts';
 import { parseSubscriptionName, parseTopicName } from '../../broker/catalog/names.ts';
 import type { StartPosition, Subscription } from '../../broker/catalog/subscription.ts';
+import { noQuota } from '../../broker/catalog/quota.ts';
+import type { Tenant } from '../../broker/catalog/tenant.ts';
 import type { Topic } from '../../broker/catalog/topic.ts';
 import { ControlEntry } from '../../broker/journal/control-entry.ts';
 import { OpenPage } from '../../broker/journal/page.ts';
@@ -112,6 +114,7 @@ const name = parseTopicName('acme/shop/orders');
 const topic: Topic = {
   id: topicId(3),
   name,
+  tenantId: tenantId(7),
   partitions: [4, 5, 600].map(partitionId),
   shards: ['0', '0', '15'],
   spec: {
@@ -170,7 +173,22 @@ const subscriptionTombstone = {
   pending,
 } as const satisfies Tombstone;
 
+const scope = {
+  policy: { batchBytesMax: 0, timeToLiveMs: large },
+  quota: { ...noQuota, topics: 5 },
+};
+const tenant: Tenant = {
+  id: topic.tenantId,
+  name: name.tenant,
+  spec: { ...scope, namespaces: new Map([[name.namespace, scope]]) },
+  revision: 70,
+  createdAtMs: 1_700_000_000_000,
+};
+
 export const catalogEvents: readonly Buffer[] = [
+  encodeCatalogEvent({ kind: 'tenant-created', tenant }),
+  encodeCatalogEvent({ kind: 'tenant-changed', tenant }),
+  encodeCatalogEvent({ kind: 'tenant-deleted', id: tenant.id }),
   encodeCatalogEvent({ kind: 'topic-created', topic }),
   encodeCatalogEvent({ kind: 'topic-changed', topic }),
   encodeCatalogEvent({ kind: 'topic-deleted', tombstone: topicTombstone }),
@@ -190,8 +208,15 @@ export const catalogEvents: readonly Buffer[] = [
 export const catalogCheckpoints: readonly Buffer[] = [
   encodeCatalogCheckpoint({
     kind: 'counters',
-    counters: { nextTopicId: 4, nextPartitionId: 601, nextSubscriptionId: 13, nextRevision: large },
+    counters: {
+      nextTopicId: 4,
+      nextPartitionId: 601,
+      nextSubscriptionId: 13,
+      nextRevision: large,
+      nextTenantId: 8,
+    },
   }),
+  encodeCatalogCheckpoint({ kind: 'tenant', tenant }),
   encodeCatalogCheckpoint({ kind: 'topic', topic }),
   ...subscriptions.map((subscription) =>
     encodeCatalogCheckpoint({ kind: 'subscription', subscription }),

@@ -25,7 +25,7 @@ describe('millrace', () => {
   }
 
   const tieringOf = async (topic: string): Promise<object> =>
-    (await client.topics.get(topic)).spec.tiering;
+    (await client.topics.get(topic)).policy.tiering;
 
   beforeAll(async () => {
     store = await mkdtemp(join(tmpdir(), 'millrace-cli-store-'));

@@ -10,6 +10,9 @@ import { settingsPage } from '../tools/settings-page.ts';
 describe('settings', () => {
   it('are the documented defaults when nothing is given', () => {
     expect(readSettings({}, { PATH: '/bin', millrace_listen: 'not ours' })).toEqual({
+      backlogBytes: 0,
+      batchBytesMax: 1024 * 1024,
+      retentionAgeMs: 7 * 24 * 3600 * 1000,
       listen: { host: '127.0.0.1', port: 6700 },
       httpListen: { host: '127.0.0.1', port: 6780 },
       advertiseAddress: undefined,

@@ -12,7 +12,7 @@ import {
   type DeadLetterTopic as TopicMessage,
 } from '../../../proto/gen/millrace/v1/dead_letter_pb.ts';
 import { stateFromProto, type RecordState } from './browse.ts';
-import { amount } from './topics.ts';
+import { amount } from '../checked-number.ts';
 
 export type DeadLetterReason = 'attempts_exhausted' | 'rejected' | 'expired';
 

@@ -5,6 +5,7 @@ import {
   type Subscription as SubscriptionMessage,
   type SubscriptionPartitionStatus,
 } from '../../../proto/gen/millrace/v1/subscription_pb.ts';
+import { amount } from '../checked-number.ts';
 import type { Connection } from '../connection.ts';
 import { positionFromProto, positionToProto, type PositionLike } from '../positions.ts';
 import { kindFromProto, kindToProto, type SubscriptionKind } from '../subscription-kind.ts';
@@ -14,7 +15,7 @@ import {
   type BrowsedRecord,
   type BrowseOptions,
 } from './browse.ts';
-import { amount, present, type ApplyOptions } from './topics.ts';
+import { present, type ApplyOptions } from './topics.ts';
 
 export interface SubscriptionSpec {
   readonly kind: SubscriptionKind;

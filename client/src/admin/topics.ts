@@ -1,61 +1,30 @@
 // Administration of topics, as plain values.
 import {
-  BacklogPolicy as BacklogPolicyMessage,
   TopicService,
   type PartitionStatus,
   type Topic as TopicMessage,
   type TopicStatus as StatusMessage,
 } from '../../../proto/gen/millrace/v1/topic_pb.ts';
-import { integerWithin, numberWithin } from '../checked-number.ts';
+import { amount, numberWithin } from '../checked-number.ts';
 import type { Connection } from '../connection.ts';
 import { clientError } from '../errors.ts';
+import {
+  inheritToProto,
+  policyToProto,
+  saidPolicy,
+  sourcesFromProto,
+  wholePolicy,
+  type Policy,
+  type PolicyField,
+  type PolicySources,
+} from './policies.ts';
 
-/** A record goes when it is outside the window and acked everywhere, or older than `unackedAgeMs`. */
-export interface Retention {
-  /** 0: the window has no age. */
-  readonly ageMs: number;
-  /** Stored bytes per partition. 0: the window has no size. */
-  readonly bytes: number;
-  /** Everything is inside the window; `ageMs` and `bytes` are 0. */
-  readonly forever: boolean;
-  /** 0: unacked records never expire. */
-  readonly unackedAgeMs: number;
-}
-
-/**
- * What of each partition stays on the broker's disk although the object store has it. Both set: what is inside both.
- * A new topic has 0 and 0. Whatever this says, the oldest leaves the disk when the broker's room for hot records
- * (`millrace start --hot-bytes`) is used up, and nothing leaves it before the object store has it.
- */
-export interface Tiering {
-  /** Age from the append time. Default 0: as long as there is room. */
-  readonly hotAgeMs: number;
-  /** Stored bytes of the newest batches, per partition. Default 0: as much as there is room for. */
-  readonly hotBytes: number;
-}
-
-/** How much of each partition may wait for some subscription, and what happens then. */
-export interface BacklogQuota {
-  /** Stored bytes from the oldest record that a subscription has not acked. 0: no limit. */
-  readonly bytes: number;
-  /** Refuse publishes with BACKLOG_FULL, or let the oldest records go, acked or not. */
-  readonly policy: 'refuse-publish' | 'drop-oldest';
-}
-
-export interface TopicSpec {
+/** What was said about the topic; the rest of its policy is inherited. */
+export interface TopicSpec extends Partial<Policy> {
   readonly partitions: number;
-  /** Changed as a whole. */
-  readonly retention: Retention;
-  /** Changed as a whole: to change one limit, give the other one, too. */
-  readonly tiering: Tiering;
-  /** Changed as a whole. */
-  readonly backlogQuota: BacklogQuota;
-  /** Queues do not deliver records that have been due for so long, ms. 0: they always do. */
-  readonly timeToLiveMs: number;
-  readonly batchBytesMax: number;
 }
 
-/** What is left out stays as it is, or gets its default in a new topic. */
+/** What is left out stays as it is. */
 export type TopicSpecPatch = Partial<TopicSpec>;
 
 export interface TopicPartition {
@@ -107,6 +76,10 @@ export interface Topic extends TopicStatus {
   /** For `apply` with `revision`: refused when the topic has changed since. */
   readonly revision: string;
   readonly spec: TopicSpec;
+  /** What is in force: said about the topic, its namespace, its tenant or the cluster. */
+  readonly policy: Policy;
+  /** Who says it. */
+  readonly policySources: PolicySources;
 }
 
 export interface ApplyOptions {
@@ -114,6 +87,11 @@ export interface ApplyOptions {
   readonly revision?: string;
   /** Say what would change, change nothing. */
   readonly dryRun?: boolean;
+}
+
+export interface ApplyTopicOptions extends ApplyOptions {
+  /** Fields that the topic no longer says, so that it inherits them. */
+  readonly inherit?: readonly PolicyField[];
 }
 
 export interface AppliedTopic {
@@ -170,23 +148,18 @@ export class Topics {
   async apply(
     name: string,
     spec: TopicSpecPatch = {},
-    options: ApplyOptions = {},
+    options: ApplyTopicOptions = {},
   ): Promise<AppliedTopic> {
     const { revision = '', dryRun = false } = options;
-    const { partitions, retention, tiering, batchBytesMax, backlogQuota, timeToLiveMs } = spec;
+    const { partitions } = spec;
     const answer = await this.connection.unary(applyTopic, {
       name,
       revision,
       dryRun,
+      inherit: inheritToProto(options.inherit),
       spec: {
         ...(partitions === undefined ? {} : { partitions }),
-        ...(batchBytesMax === undefined ? {} : { batchBytesMax }),
-        ...(retention === undefined ? {} : { retention: retentionToProto(retention) }),
-        ...(tiering === undefined ? {} : { tiering: tieringToProto(tiering) }),
-        ...(timeToLiveMs === undefined
-          ? {}
-          : { timeToLiveMs: amount('timeToLiveMs', timeToLiveMs) }),
-        ...(backlogQuota === undefined ? {} : { backlogQuota: backlogToProto(backlogQuota) }),
+        ...policyToProto(spec),
       },
     });
     const { changes, created } = answer;
@@ -284,65 +257,15 @@ export class Topics {
   }
 }
 
-function retentionToProto({ ageMs, bytes, forever, unackedAgeMs }: Retention) {
-  return {
-    ageMs: amount('retention.ageMs', ageMs),
-    bytes: amount('retention.bytes', bytes),
-    forever,
-    unackedAgeMs: amount('retention.unackedAgeMs', unackedAgeMs),
-  };
-}
-
-function tieringToProto({ hotAgeMs, hotBytes }: Tiering) {
-  return {
-    hotAgeMs: amount('tiering.hotAgeMs', hotAgeMs),
-    hotBytes: amount('tiering.hotBytes', hotBytes),
-  };
-}
-
-function backlogToProto({ bytes, policy }: BacklogQuota) {
-  return {
-    bytes: amount('backlogQuota.bytes', bytes),
-    policy:
-      policy === 'drop-oldest'
-        ? BacklogPolicyMessage.DROP_OLDEST
-        : BacklogPolicyMessage.REFUSE_PUBLISH,
-  };
-}
-
-/** Throws ARGUMENT_INVALID: BigInt would throw an error of its own. */
-export function amount(name: string, value: number): bigint {
-  return BigInt(integerWithin(name, value, 0, Number.MAX_SAFE_INTEGER));
-}
-
-function topicFromProto({ name, topicId, revision, spec, status }: TopicMessage): Topic {
-  const retention = spec?.retention;
+function topicFromProto(topic: TopicMessage): Topic {
+  const { name, topicId, revision, spec, status, effective, sources } = topic;
   return {
     name,
     topicId,
     revision,
-    spec: {
-      partitions: spec?.partitions ?? 0,
-      batchBytesMax: spec?.batchBytesMax ?? 0,
-      retention: {
-        ageMs: Number(retention?.ageMs ?? 0),
-        bytes: Number(retention?.bytes ?? 0),
-        forever: retention?.forever ?? false,
-        unackedAgeMs: Number(retention?.unackedAgeMs ?? 0),
-      },
-      tiering: {
-        hotAgeMs: Number(spec?.tiering?.hotAgeMs ?? 0),
-        hotBytes: Number(spec?.tiering?.hotBytes ?? 0),
-      },
-      backlogQuota: {
-        bytes: Number(spec?.backlogQuota?.bytes ?? 0),
-        policy:
-          spec?.backlogQuota?.policy === BacklogPolicyMessage.DROP_OLDEST
-            ? 'drop-oldest'
-            : 'refuse-publish',
-      },
-      timeToLiveMs: Number(spec?.timeToLiveMs ?? 0),
-    },
+    spec: { partitions: spec?.partitions ?? 0, ...saidPolicy(spec) },
+    policy: wholePolicy(effective),
+    policySources: sourcesFromProto(sources),
     ...statusFromProto(status),
   };
 }

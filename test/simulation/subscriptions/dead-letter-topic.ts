@@ -1,9 +1,10 @@
 // The dead-letter topic of the simulation: the broker's own way to it, over a shard with a disk of its own, so that a
 // crash may keep a letter and lose what said that it is one, or the other way round.
 import { parseTopicName } from '../../../broker/catalog/names.ts';
+import { publicTenant } from '../../../broker/catalog/tenant.ts';
 import { topicSpecDefault } from '../../../broker/catalog/topic.ts';
 import { DeadLetterTopics } from '../../../broker/cluster/dead-letter-topics.ts';
-import { OpenTopic, topicNotFound } from '../../../broker/cluster/open-topic.ts';
+import { topicNotFound } from '../../../broker/cluster/open-topic.ts';
 import type { Clock } from '../../../broker/core/clock.ts';
 import { BrokerError } from '../../../broker/core/errors.ts';
 import { noFailPoint } from '../../../broker/core/fail-point.ts';
@@ -12,6 +13,7 @@ import type { WhenDurable } from '../../../broker/log/append-entry.ts';
 import type { AppendRequest, PartitionLog } from '../../../broker/log/partition-log.ts';
 import type { DeadLetterTarget } from '../../../broker/subscription/dead-letter-sender.ts';
 import type { SubscriptionKind } from '../../../broker/subscription/subscription.ts';
+import { openTopic } from '../../support/open-topic.ts';
 import { turn } from '../../support/simulated-disk.ts';
 import type { Event, Letter } from './history.ts';
 import { recordsOf, type ReadRecord } from './records.ts';
@@ -37,9 +39,10 @@ export class SimulatedDeadLetterTopic implements DeadLetterTarget {
   ) {
     this.history = history;
     this.behindSource = behindSource;
-    const topic = new OpenTopic(
+    const topic = openTopic(
       {
         id: topicId(9),
+        tenantId: publicTenant.id,
         name: parseTopicName(deadLetterTopic),
         partitions: [log.id],
         shards: ['1'],

@@ -5,16 +5,18 @@
 // @generated from file millrace/v1/topic.proto (package millrace.v1, syntax proto3)
 /* eslint-disable */
 
-import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
-import { enumDesc, fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
+import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
+import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
 import { file_millrace_v1_permission } from "./permission_pb.ts";
-import type { Message, UnknownEnum } from "@bufbuild/protobuf";
+import type { BacklogQuota, Policy, PolicySource, Retention, Tiering } from "./policy_pb.ts";
+import { file_millrace_v1_policy } from "./policy_pb.ts";
+import type { Message } from "@bufbuild/protobuf";
 
 /**
  * Describes the file millrace/v1/topic.proto.
  */
 export const file_millrace_v1_topic: GenFile = /*@__PURE__*/
-  fileDesc("ChdtaWxscmFjZS92MS90b3BpYy5wcm90bxILbWlsbHJhY2UudjEiiQEKBVRvcGljEgwKBG5hbWUYASABKAkSEAoIdG9waWNfaWQYAiABKAkSEAoIcmV2aXNpb24YAyABKAkSJAoEc3BlYxgEIAEoCzIWLm1pbGxyYWNlLnYxLlRvcGljU3BlYxIoCgZzdGF0dXMYBSABKAsyGC5taWxscmFjZS52MS5Ub3BpY1N0YXR1cyKbAgoJVG9waWNTcGVjEhcKCnBhcnRpdGlvbnMYASABKA1IAIgBARIpCglyZXRlbnRpb24YAiABKAsyFi5taWxscmFjZS52MS5SZXRlbnRpb24SHAoPYmF0Y2hfYnl0ZXNfbWF4GAMgASgNSAGIAQESJQoHdGllcmluZxgEIAEoCzIULm1pbGxyYWNlLnYxLlRpZXJpbmcSMAoNYmFja2xvZ19xdW90YRgFIAEoCzIZLm1pbGxyYWNlLnYxLkJhY2tsb2dRdW90YRIcCg90aW1lX3RvX2xpdmVfbXMYBiABKARIAogBAUINCgtfcGFydGl0aW9uc0ISChBfYmF0Y2hfYnl0ZXNfbWF4QhIKEF90aW1lX3RvX2xpdmVfbXMiSQoMQmFja2xvZ1F1b3RhEg0KBWJ5dGVzGAEgASgEEioKBnBvbGljeRgCIAEoDjIaLm1pbGxyYWNlLnYxLkJhY2tsb2dQb2xpY3kiUwoJUmV0ZW50aW9uEg4KBmFnZV9tcxgBIAEoBBINCgVieXRlcxgCIAEoBBIPCgdmb3JldmVyGAMgASgIEhYKDnVuYWNrZWRfYWdlX21zGAQgASgEIjAKB1RpZXJpbmcSEgoKaG90X2FnZV9tcxgBIAEoBBIRCglob3RfYnl0ZXMYAiABKAQimAEKC1RvcGljU3RhdHVzEjAKCnBhcnRpdGlvbnMYASADKAsyHC5taWxscmFjZS52MS5QYXJ0aXRpb25TdGF0dXMSFAoMc3RvcmVkX2J5dGVzGAIgASgEEhoKEnN1YnNjcmlwdGlvbl9jb3VudBgDIAEoDRIRCglob3RfYnl0ZXMYBCABKAQSEgoKY29sZF9ieXRlcxgFIAEoBCKcAgoPUGFydGl0aW9uU3RhdHVzEhEKCXBhcnRpdGlvbhgBIAEoDRIUCgxzdGFydF9vZmZzZXQYAiABKAQSEgoKZW5kX29mZnNldBgDIAEoBBIUCgxzdG9yZWRfYnl0ZXMYBCABKAQSGwoTbGFzdF9hcHBlbmRfdGltZV9tcxgFIAEoBBIqCgVvd25lchgGIAEoCzIbLm1pbGxyYWNlLnYxLlBhcnRpdGlvbk93bmVyEg4KBmRhbWFnZRgHIAEoCRIYChBob3Rfc3RhcnRfb2Zmc2V0GAggASgEEhwKFG9mZmxvYWRlZF9lbmRfb2Zmc2V0GAkgASgEEhEKCWhvdF9ieXRlcxgKIAEoBBISCgpjb2xkX2J5dGVzGAsgASgEIlIKDlBhcnRpdGlvbk93bmVyEhEKCXBhcnRpdGlvbhgBIAEoDRINCgVzaGFyZBgCIAEoCRINCgVlcG9jaBgDIAEoDRIPCgdhZGRyZXNzGAQgASgJImoKEUFwcGx5VG9waWNSZXF1ZXN0EgwKBG5hbWUYASABKAkSJAoEc3BlYxgCIAEoCzIWLm1pbGxyYWNlLnYxLlRvcGljU3BlYxIQCghyZXZpc2lvbhgDIAEoCRIPCgdkcnlfcnVuGAQgASgIIlkKEkFwcGx5VG9waWNSZXNwb25zZRIhCgV0b3BpYxgBIAEoCzISLm1pbGxyYWNlLnYxLlRvcGljEg8KB2NoYW5nZXMYAiADKAkSDwoHY3JlYXRlZBgDIAEoCCIfCg9HZXRUb3BpY1JlcXVlc3QSDAoEbmFtZRgBIAEoCSI1ChBHZXRUb3BpY1Jlc3BvbnNlEiEKBXRvcGljGAEgASgLMhIubWlsbHJhY2UudjEuVG9waWMiSgoRTGlzdFRvcGljc1JlcXVlc3QSDgoGcHJlZml4GAEgASgJEhEKCXBhZ2Vfc2l6ZRgCIAEoDRISCgpwYWdlX3Rva2VuGAMgASgJIlEKEkxpc3RUb3BpY3NSZXNwb25zZRIiCgZ0b3BpY3MYASADKAsyEi5taWxscmFjZS52MS5Ub3BpYxIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiNAoSRGVsZXRlVG9waWNSZXF1ZXN0EgwKBG5hbWUYASABKAkSEAoIdG9waWNfaWQYAiABKAkiFQoTRGVsZXRlVG9waWNSZXNwb25zZSIxChNPZmZsb2FkVG9waWNSZXF1ZXN0EgwKBG5hbWUYASABKAkSDAoEd2FpdBgCIAEoCCJAChRPZmZsb2FkVG9waWNSZXNwb25zZRIoCgZzdGF0dXMYASABKAsyGC5taWxscmFjZS52MS5Ub3BpY1N0YXR1cyIiChJMb2NhdGVUb3BpY1JlcXVlc3QSDAoEbmFtZRgBIAEoCSJUChNMb2NhdGVUb3BpY1Jlc3BvbnNlEhAKCHRvcGljX2lkGAEgASgJEisKBm93bmVycxgCIAMoCzIbLm1pbGxyYWNlLnYxLlBhcnRpdGlvbk93bmVyIl0KEkxpc3REZWxheWVkUmVxdWVzdBIMCgRuYW1lGAEgASgJEhEKCXBhcnRpdGlvbhgCIAEoDRITCgtmcm9tX29mZnNldBgDIAEoBBIRCglwYWdlX3NpemUYBCABKA0iWAoTTGlzdERlbGF5ZWRSZXNwb25zZRIsCgdkZWxheWVkGAEgAygLMhsubWlsbHJhY2UudjEuRGVsYXllZFJlY29yZHMSEwoLbmV4dF9vZmZzZXQYAiABKAQiUgoORGVsYXllZFJlY29yZHMSFAoMZmlyc3Rfb2Zmc2V0GAEgASgEEhMKC2xhc3Rfb2Zmc2V0GAIgASgEEhUKDWRlbGl2ZXJfYXRfbXMYAyABKAQiYgoUQ2FuY2VsRGVsYXllZFJlcXVlc3QSDAoEbmFtZRgBIAEoCRIRCglwYXJ0aXRpb24YAiABKA0SFAoMZmlyc3Rfb2Zmc2V0GAMgASgEEhMKC2xhc3Rfb2Zmc2V0GAQgASgEIioKFUNhbmNlbERlbGF5ZWRSZXNwb25zZRIRCgljYW5jZWxsZWQYASABKAQqcgoNQmFja2xvZ1BvbGljeRIeChpCQUNLTE9HX1BPTElDWV9VTlNQRUNJRklFRBAAEiEKHUJBQ0tMT0dfUE9MSUNZX1JFRlVTRV9QVUJMSVNIEAESHgoaQkFDS0xPR19QT0xJQ1lfRFJPUF9PTERFU1QQAjLIBQoMVG9waWNTZXJ2aWNlElMKCkFwcGx5VG9waWMSHi5taWxscmFjZS52MS5BcHBseVRvcGljUmVxdWVzdBofLm1pbGxyYWNlLnYxLkFwcGx5VG9waWNSZXNwb25zZSIEyPMYBBJNCghHZXRUb3BpYxIcLm1pbGxyYWNlLnYxLkdldFRvcGljUmVxdWVzdBodLm1pbGxyYWNlLnYxLkdldFRvcGljUmVzcG9uc2UiBMjzGAESUwoKTGlzdFRvcGljcxIeLm1pbGxyYWNlLnYxLkxpc3RUb3BpY3NSZXF1ZXN0Gh8ubWlsbHJhY2UudjEuTGlzdFRvcGljc1Jlc3BvbnNlIgTI8xgBElYKC0RlbGV0ZVRvcGljEh8ubWlsbHJhY2UudjEuRGVsZXRlVG9waWNSZXF1ZXN0GiAubWlsbHJhY2UudjEuRGVsZXRlVG9waWNSZXNwb25zZSIEyPMYBBJZCgxPZmZsb2FkVG9waWMSIC5taWxscmFjZS52MS5PZmZsb2FkVG9waWNSZXF1ZXN0GiEubWlsbHJhY2UudjEuT2ZmbG9hZFRvcGljUmVzcG9uc2UiBMjzGAQSVgoLTGlzdERlbGF5ZWQSHy5taWxscmFjZS52MS5MaXN0RGVsYXllZFJlcXVlc3QaIC5taWxscmFjZS52MS5MaXN0RGVsYXllZFJlc3BvbnNlIgTI8xgDElwKDUNhbmNlbERlbGF5ZWQSIS5taWxscmFjZS52MS5DYW5jZWxEZWxheWVkUmVxdWVzdBoiLm1pbGxyYWNlLnYxLkNhbmNlbERlbGF5ZWRSZXNwb25zZSIEyPMYAhJWCgtMb2NhdGVUb3BpYxIfLm1pbGxyYWNlLnYxLkxvY2F0ZVRvcGljUmVxdWVzdBogLm1pbGxyYWNlLnYxLkxvY2F0ZVRvcGljUmVzcG9uc2UiBMjzGAFiBnByb3RvMw", [file_millrace_v1_permission]);
+  fileDesc("ChdtaWxscmFjZS92MS90b3BpYy5wcm90bxILbWlsbHJhY2UudjEi3QEKBVRvcGljEgwKBG5hbWUYASABKAkSEAoIdG9waWNfaWQYAiABKAkSEAoIcmV2aXNpb24YAyABKAkSJAoEc3BlYxgEIAEoCzIWLm1pbGxyYWNlLnYxLlRvcGljU3BlYxIoCgZzdGF0dXMYBSABKAsyGC5taWxscmFjZS52MS5Ub3BpY1N0YXR1cxImCgllZmZlY3RpdmUYBiABKAsyEy5taWxscmFjZS52MS5Qb2xpY3kSKgoHc291cmNlcxgHIAMoCzIZLm1pbGxyYWNlLnYxLlBvbGljeVNvdXJjZSKbAgoJVG9waWNTcGVjEhcKCnBhcnRpdGlvbnMYASABKA1IAIgBARIpCglyZXRlbnRpb24YAiABKAsyFi5taWxscmFjZS52MS5SZXRlbnRpb24SHAoPYmF0Y2hfYnl0ZXNfbWF4GAMgASgNSAGIAQESJQoHdGllcmluZxgEIAEoCzIULm1pbGxyYWNlLnYxLlRpZXJpbmcSMAoNYmFja2xvZ19xdW90YRgFIAEoCzIZLm1pbGxyYWNlLnYxLkJhY2tsb2dRdW90YRIcCg90aW1lX3RvX2xpdmVfbXMYBiABKARIAogBAUINCgtfcGFydGl0aW9uc0ISChBfYmF0Y2hfYnl0ZXNfbWF4QhIKEF90aW1lX3RvX2xpdmVfbXMimAEKC1RvcGljU3RhdHVzEjAKCnBhcnRpdGlvbnMYASADKAsyHC5taWxscmFjZS52MS5QYXJ0aXRpb25TdGF0dXMSFAoMc3RvcmVkX2J5dGVzGAIgASgEEhoKEnN1YnNjcmlwdGlvbl9jb3VudBgDIAEoDRIRCglob3RfYnl0ZXMYBCABKAQSEgoKY29sZF9ieXRlcxgFIAEoBCKcAgoPUGFydGl0aW9uU3RhdHVzEhEKCXBhcnRpdGlvbhgBIAEoDRIUCgxzdGFydF9vZmZzZXQYAiABKAQSEgoKZW5kX29mZnNldBgDIAEoBBIUCgxzdG9yZWRfYnl0ZXMYBCABKAQSGwoTbGFzdF9hcHBlbmRfdGltZV9tcxgFIAEoBBIqCgVvd25lchgGIAEoCzIbLm1pbGxyYWNlLnYxLlBhcnRpdGlvbk93bmVyEg4KBmRhbWFnZRgHIAEoCRIYChBob3Rfc3RhcnRfb2Zmc2V0GAggASgEEhwKFG9mZmxvYWRlZF9lbmRfb2Zmc2V0GAkgASgEEhEKCWhvdF9ieXRlcxgKIAEoBBISCgpjb2xkX2J5dGVzGAsgASgEIlIKDlBhcnRpdGlvbk93bmVyEhEKCXBhcnRpdGlvbhgBIAEoDRINCgVzaGFyZBgCIAEoCRINCgVlcG9jaBgDIAEoDRIPCgdhZGRyZXNzGAQgASgJInsKEUFwcGx5VG9waWNSZXF1ZXN0EgwKBG5hbWUYASABKAkSJAoEc3BlYxgCIAEoCzIWLm1pbGxyYWNlLnYxLlRvcGljU3BlYxIQCghyZXZpc2lvbhgDIAEoCRIPCgdkcnlfcnVuGAQgASgIEg8KB2luaGVyaXQYBSADKAkiWQoSQXBwbHlUb3BpY1Jlc3BvbnNlEiEKBXRvcGljGAEgASgLMhIubWlsbHJhY2UudjEuVG9waWMSDwoHY2hhbmdlcxgCIAMoCRIPCgdjcmVhdGVkGAMgASgIIh8KD0dldFRvcGljUmVxdWVzdBIMCgRuYW1lGAEgASgJIjUKEEdldFRvcGljUmVzcG9uc2USIQoFdG9waWMYASABKAsyEi5taWxscmFjZS52MS5Ub3BpYyJKChFMaXN0VG9waWNzUmVxdWVzdBIOCgZwcmVmaXgYASABKAkSEQoJcGFnZV9zaXplGAIgASgNEhIKCnBhZ2VfdG9rZW4YAyABKAkiUQoSTGlzdFRvcGljc1Jlc3BvbnNlEiIKBnRvcGljcxgBIAMoCzISLm1pbGxyYWNlLnYxLlRvcGljEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSI0ChJEZWxldGVUb3BpY1JlcXVlc3QSDAoEbmFtZRgBIAEoCRIQCgh0b3BpY19pZBgCIAEoCSIVChNEZWxldGVUb3BpY1Jlc3BvbnNlIjEKE09mZmxvYWRUb3BpY1JlcXVlc3QSDAoEbmFtZRgBIAEoCRIMCgR3YWl0GAIgASgIIkAKFE9mZmxvYWRUb3BpY1Jlc3BvbnNlEigKBnN0YXR1cxgBIAEoCzIYLm1pbGxyYWNlLnYxLlRvcGljU3RhdHVzIiIKEkxvY2F0ZVRvcGljUmVxdWVzdBIMCgRuYW1lGAEgASgJIlQKE0xvY2F0ZVRvcGljUmVzcG9uc2USEAoIdG9waWNfaWQYASABKAkSKwoGb3duZXJzGAIgAygLMhsubWlsbHJhY2UudjEuUGFydGl0aW9uT3duZXIiXQoSTGlzdERlbGF5ZWRSZXF1ZXN0EgwKBG5hbWUYASABKAkSEQoJcGFydGl0aW9uGAIgASgNEhMKC2Zyb21fb2Zmc2V0GAMgASgEEhEKCXBhZ2Vfc2l6ZRgEIAEoDSJYChNMaXN0RGVsYXllZFJlc3BvbnNlEiwKB2RlbGF5ZWQYASADKAsyGy5taWxscmFjZS52MS5EZWxheWVkUmVjb3JkcxITCgtuZXh0X29mZnNldBgCIAEoBCJSCg5EZWxheWVkUmVjb3JkcxIUCgxmaXJzdF9vZmZzZXQYASABKAQSEwoLbGFzdF9vZmZzZXQYAiABKAQSFQoNZGVsaXZlcl9hdF9tcxgDIAEoBCJiChRDYW5jZWxEZWxheWVkUmVxdWVzdBIMCgRuYW1lGAEgASgJEhEKCXBhcnRpdGlvbhgCIAEoDRIUCgxmaXJzdF9vZmZzZXQYAyABKAQSEwoLbGFzdF9vZmZzZXQYBCABKAQiKgoVQ2FuY2VsRGVsYXllZFJlc3BvbnNlEhEKCWNhbmNlbGxlZBgBIAEoBDLIBQoMVG9waWNTZXJ2aWNlElMKCkFwcGx5VG9waWMSHi5taWxscmFjZS52MS5BcHBseVRvcGljUmVxdWVzdBofLm1pbGxyYWNlLnYxLkFwcGx5VG9waWNSZXNwb25zZSIEyPMYBBJNCghHZXRUb3BpYxIcLm1pbGxyYWNlLnYxLkdldFRvcGljUmVxdWVzdBodLm1pbGxyYWNlLnYxLkdldFRvcGljUmVzcG9uc2UiBMjzGAESUwoKTGlzdFRvcGljcxIeLm1pbGxyYWNlLnYxLkxpc3RUb3BpY3NSZXF1ZXN0Gh8ubWlsbHJhY2UudjEuTGlzdFRvcGljc1Jlc3BvbnNlIgTI8xgBElYKC0RlbGV0ZVRvcGljEh8ubWlsbHJhY2UudjEuRGVsZXRlVG9waWNSZXF1ZXN0GiAubWlsbHJhY2UudjEuRGVsZXRlVG9waWNSZXNwb25zZSIEyPMYBBJZCgxPZmZsb2FkVG9waWMSIC5taWxscmFjZS52MS5PZmZsb2FkVG9waWNSZXF1ZXN0GiEubWlsbHJhY2UudjEuT2ZmbG9hZFRvcGljUmVzcG9uc2UiBMjzGAQSVgoLTGlzdERlbGF5ZWQSHy5taWxscmFjZS52MS5MaXN0RGVsYXllZFJlcXVlc3QaIC5taWxscmFjZS52MS5MaXN0RGVsYXllZFJlc3BvbnNlIgTI8xgDElwKDUNhbmNlbERlbGF5ZWQSIS5taWxscmFjZS52MS5DYW5jZWxEZWxheWVkUmVxdWVzdBoiLm1pbGxyYWNlLnYxLkNhbmNlbERlbGF5ZWRSZXNwb25zZSIEyPMYAhJWCgtMb2NhdGVUb3BpYxIfLm1pbGxyYWNlLnYxLkxvY2F0ZVRvcGljUmVxdWVzdBogLm1pbGxyYWNlLnYxLkxvY2F0ZVRvcGljUmVzcG9uc2UiBMjzGAFiBnByb3RvMw", [file_millrace_v1_permission, file_millrace_v1_policy]);
 
 /**
  * @generated from message millrace.v1.Topic
@@ -40,7 +42,7 @@ export type Topic = Message<"millrace.v1.Topic"> & {
   revision: string;
 
   /**
-   * Every field set: defaults filled in.
+   * What was said about the topic: a field that is not set is inherited.
    *
    * @generated from field: millrace.v1.TopicSpec spec = 4;
    */
@@ -50,6 +52,20 @@ export type Topic = Message<"millrace.v1.Topic"> & {
    * @generated from field: millrace.v1.TopicStatus status = 5;
    */
   status?: TopicStatus | undefined;
+
+  /**
+   * What is in force, every field set.
+   *
+   * @generated from field: millrace.v1.Policy effective = 6;
+   */
+  effective?: Policy | undefined;
+
+  /**
+   * Where each field of it comes from.
+   *
+   * @generated from field: repeated millrace.v1.PolicySource sources = 7;
+   */
+  sources: PolicySource[];
 };
 
 /**
@@ -60,6 +76,8 @@ export const TopicSchema: GenMessage<Topic> = /*@__PURE__*/
   messageDesc(file_millrace_v1_topic, 0);
 
 /**
+ * Fields 2 to 6 are as in Policy.
+ *
  * @generated from message millrace.v1.TopicSpec
  */
 export type TopicSpec = Message<"millrace.v1.TopicSpec"> & {
@@ -71,36 +89,29 @@ export type TopicSpec = Message<"millrace.v1.TopicSpec"> & {
   partitions?: number | undefined;
 
   /**
-   * Unset at creation: 7 days.
-   *
    * @generated from field: millrace.v1.Retention retention = 2;
    */
   retention?: Retention | undefined;
 
   /**
-   * Largest batch in bytes, 1 KiB to 3 MiB, default 1 MiB.
+   * Bytes.
    *
    * @generated from field: optional uint32 batch_bytes_max = 3;
    */
   batchBytesMax?: number | undefined;
 
   /**
-   * Unset at creation: records stay on the broker's disk as long as there is room.
-   *
    * @generated from field: millrace.v1.Tiering tiering = 4;
    */
   tiering?: Tiering | undefined;
 
   /**
-   * Unset at creation: none. Replaced as a whole when set.
-   *
    * @generated from field: millrace.v1.BacklogQuota backlog_quota = 5;
    */
   backlogQuota?: BacklogQuota | undefined;
 
   /**
-   * Queues do not deliver records any more that have been due for so long; of records published from then on. 0, the
-   * default: for ever. A batch may say less.
+   * ms.
    *
    * @generated from field: optional uint64 time_to_live_ms = 6;
    */
@@ -113,105 +124,6 @@ export type TopicSpec = Message<"millrace.v1.TopicSpec"> & {
  */
 export const TopicSpecSchema: GenMessage<TopicSpec> = /*@__PURE__*/
   messageDesc(file_millrace_v1_topic, 1);
-
-/**
- * How much of each partition may wait for some subscription.
- *
- * @generated from message millrace.v1.BacklogQuota
- */
-export type BacklogQuota = Message<"millrace.v1.BacklogQuota"> & {
-  /**
-   * Stored bytes from the oldest record that a subscription has not acked. 0: no limit.
-   *
-   * @generated from field: uint64 bytes = 1;
-   */
-  bytes: bigint;
-
-  /**
-   * @generated from field: millrace.v1.BacklogPolicy policy = 2;
-   */
-  policy: BacklogPolicy;
-};
-
-/**
- * Describes the message millrace.v1.BacklogQuota.
- * Use `create(BacklogQuotaSchema)` to create a new message.
- */
-export const BacklogQuotaSchema: GenMessage<BacklogQuota> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_topic, 2);
-
-/**
- * A record goes when it is outside the window AND every subscription has acked it, or when it is older
- * than unacked_age_ms regardless. Ages count from the append time. An unset Retention means the default,
- * never "nothing is kept". Replaced as a whole when set.
- *
- * @generated from message millrace.v1.Retention
- */
-export type Retention = Message<"millrace.v1.Retention"> & {
-  /**
-   * The window, in ms and in bytes of stored batches per partition. Both set: inside means inside both.
-   * Both 0 and not `forever`: no window, acked records go.
-   *
-   * @generated from field: uint64 age_ms = 1;
-   */
-  ageMs: bigint;
-
-  /**
-   * @generated from field: uint64 bytes = 2;
-   */
-  bytes: bigint;
-
-  /**
-   * Everything is inside the window; age_ms and bytes must be 0.
-   *
-   * @generated from field: bool forever = 3;
-   */
-  forever: boolean;
-
-  /**
-   * 0: unacked records never expire. Set it for Kafka's and SQS's behaviour. At least age_ms.
-   *
-   * @generated from field: uint64 unacked_age_ms = 4;
-   */
-  unackedAgeMs: bigint;
-};
-
-/**
- * Describes the message millrace.v1.Retention.
- * Use `create(RetentionSchema)` to create a new message.
- */
-export const RetentionSchema: GenMessage<Retention> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_topic, 3);
-
-/**
- * How much of each partition stays on the broker's disk although the object store has it. What is outside leaves
- * the disk as soon as everything beside it in the same file of the journal may; when the disk's share for hot records
- * (--hot-bytes) is used up, the oldest leaves whatever this says. Replaced as a whole when set.
- *
- * @generated from message millrace.v1.Tiering
- */
-export type Tiering = Message<"millrace.v1.Tiering"> & {
-  /**
-   * Age from the append time, ms. 0: no limit.
-   *
-   * @generated from field: uint64 hot_age_ms = 1;
-   */
-  hotAgeMs: bigint;
-
-  /**
-   * Stored bytes of the newest batches. 0: no limit. Both set: hot means inside both.
-   *
-   * @generated from field: uint64 hot_bytes = 2;
-   */
-  hotBytes: bigint;
-};
-
-/**
- * Describes the message millrace.v1.Tiering.
- * Use `create(TieringSchema)` to create a new message.
- */
-export const TieringSchema: GenMessage<Tiering> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_topic, 4);
 
 /**
  * @generated from message millrace.v1.TopicStatus
@@ -252,7 +164,7 @@ export type TopicStatus = Message<"millrace.v1.TopicStatus"> & {
  * Use `create(TopicStatusSchema)` to create a new message.
  */
 export const TopicStatusSchema: GenMessage<TopicStatus> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_topic, 5);
+  messageDesc(file_millrace_v1_topic, 2);
 
 /**
  * @generated from message millrace.v1.PartitionStatus
@@ -331,7 +243,7 @@ export type PartitionStatus = Message<"millrace.v1.PartitionStatus"> & {
  * Use `create(PartitionStatusSchema)` to create a new message.
  */
 export const PartitionStatusSchema: GenMessage<PartitionStatus> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_topic, 6);
+  messageDesc(file_millrace_v1_topic, 3);
 
 /**
  * @generated from message millrace.v1.PartitionOwner
@@ -365,7 +277,7 @@ export type PartitionOwner = Message<"millrace.v1.PartitionOwner"> & {
  * Use `create(PartitionOwnerSchema)` to create a new message.
  */
 export const PartitionOwnerSchema: GenMessage<PartitionOwner> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_topic, 7);
+  messageDesc(file_millrace_v1_topic, 4);
 
 /**
  * @generated from message millrace.v1.ApplyTopicRequest
@@ -394,6 +306,13 @@ export type ApplyTopicRequest = Message<"millrace.v1.ApplyTopicRequest"> & {
    * @generated from field: bool dry_run = 4;
    */
   dryRun: boolean;
+
+  /**
+   * Fields of Policy to inherit again, by name, such as `retention`. At most 5; none of them set in `spec`.
+   *
+   * @generated from field: repeated string inherit = 5;
+   */
+  inherit: string[];
 };
 
 /**
@@ -401,7 +320,7 @@ export type ApplyTopicRequest = Message<"millrace.v1.ApplyTopicRequest"> & {
  * Use `create(ApplyTopicRequestSchema)` to create a new message.
  */
 export const ApplyTopicRequestSchema: GenMessage<ApplyTopicRequest> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_topic, 8);
+  messageDesc(file_millrace_v1_topic, 5);
 
 /**
  * @generated from message millrace.v1.ApplyTopicResponse
@@ -432,7 +351,7 @@ export type ApplyTopicResponse = Message<"millrace.v1.ApplyTopicResponse"> & {
  * Use `create(ApplyTopicResponseSchema)` to create a new message.
  */
 export const ApplyTopicResponseSchema: GenMessage<ApplyTopicResponse> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_topic, 9);
+  messageDesc(file_millrace_v1_topic, 6);
 
 /**
  * @generated from message millrace.v1.GetTopicRequest
@@ -449,7 +368,7 @@ export type GetTopicRequest = Message<"millrace.v1.GetTopicRequest"> & {
  * Use `create(GetTopicRequestSchema)` to create a new message.
  */
 export const GetTopicRequestSchema: GenMessage<GetTopicRequest> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_topic, 10);
+  messageDesc(file_millrace_v1_topic, 7);
 
 /**
  * @generated from message millrace.v1.GetTopicResponse
@@ -466,7 +385,7 @@ export type GetTopicResponse = Message<"millrace.v1.GetTopicResponse"> & {
  * Use `create(GetTopicResponseSchema)` to create a new message.
  */
 export const GetTopicResponseSchema: GenMessage<GetTopicResponse> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_topic, 11);
+  messageDesc(file_millrace_v1_topic, 8);
 
 /**
  * @generated from message millrace.v1.ListTopicsRequest
@@ -497,7 +416,7 @@ export type ListTopicsRequest = Message<"millrace.v1.ListTopicsRequest"> & {
  * Use `create(ListTopicsRequestSchema)` to create a new message.
  */
 export const ListTopicsRequestSchema: GenMessage<ListTopicsRequest> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_topic, 12);
+  messageDesc(file_millrace_v1_topic, 9);
 
 /**
  * @generated from message millrace.v1.ListTopicsResponse
@@ -521,7 +440,7 @@ export type ListTopicsResponse = Message<"millrace.v1.ListTopicsResponse"> & {
  * Use `create(ListTopicsResponseSchema)` to create a new message.
  */
 export const ListTopicsResponseSchema: GenMessage<ListTopicsResponse> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_topic, 13);
+  messageDesc(file_millrace_v1_topic, 10);
 
 /**
  * @generated from message millrace.v1.DeleteTopicRequest
@@ -545,7 +464,7 @@ export type DeleteTopicRequest = Message<"millrace.v1.DeleteTopicRequest"> & {
  * Use `create(DeleteTopicRequestSchema)` to create a new message.
  */
 export const DeleteTopicRequestSchema: GenMessage<DeleteTopicRequest> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_topic, 14);
+  messageDesc(file_millrace_v1_topic, 11);
 
 /**
  * @generated from message millrace.v1.DeleteTopicResponse
@@ -558,7 +477,7 @@ export type DeleteTopicResponse = Message<"millrace.v1.DeleteTopicResponse"> & {
  * Use `create(DeleteTopicResponseSchema)` to create a new message.
  */
 export const DeleteTopicResponseSchema: GenMessage<DeleteTopicResponse> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_topic, 15);
+  messageDesc(file_millrace_v1_topic, 12);
 
 /**
  * @generated from message millrace.v1.OffloadTopicRequest
@@ -582,7 +501,7 @@ export type OffloadTopicRequest = Message<"millrace.v1.OffloadTopicRequest"> & {
  * Use `create(OffloadTopicRequestSchema)` to create a new message.
  */
 export const OffloadTopicRequestSchema: GenMessage<OffloadTopicRequest> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_topic, 16);
+  messageDesc(file_millrace_v1_topic, 13);
 
 /**
  * @generated from message millrace.v1.OffloadTopicResponse
@@ -601,7 +520,7 @@ export type OffloadTopicResponse = Message<"millrace.v1.OffloadTopicResponse"> &
  * Use `create(OffloadTopicResponseSchema)` to create a new message.
  */
 export const OffloadTopicResponseSchema: GenMessage<OffloadTopicResponse> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_topic, 17);
+  messageDesc(file_millrace_v1_topic, 14);
 
 /**
  * @generated from message millrace.v1.LocateTopicRequest
@@ -618,7 +537,7 @@ export type LocateTopicRequest = Message<"millrace.v1.LocateTopicRequest"> & {
  * Use `create(LocateTopicRequestSchema)` to create a new message.
  */
 export const LocateTopicRequestSchema: GenMessage<LocateTopicRequest> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_topic, 18);
+  messageDesc(file_millrace_v1_topic, 15);
 
 /**
  * @generated from message millrace.v1.LocateTopicResponse
@@ -640,7 +559,7 @@ export type LocateTopicResponse = Message<"millrace.v1.LocateTopicResponse"> & {
  * Use `create(LocateTopicResponseSchema)` to create a new message.
  */
 export const LocateTopicResponseSchema: GenMessage<LocateTopicResponse> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_topic, 19);
+  messageDesc(file_millrace_v1_topic, 16);
 
 /**
  * @generated from message millrace.v1.ListDelayedRequest
@@ -674,7 +593,7 @@ export type ListDelayedRequest = Message<"millrace.v1.ListDelayedRequest"> & {
  * Use `create(ListDelayedRequestSchema)` to create a new message.
  */
 export const ListDelayedRequestSchema: GenMessage<ListDelayedRequest> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_topic, 20);
+  messageDesc(file_millrace_v1_topic, 17);
 
 /**
  * @generated from message millrace.v1.ListDelayedResponse
@@ -698,7 +617,7 @@ export type ListDelayedResponse = Message<"millrace.v1.ListDelayedResponse"> & {
  * Use `create(ListDelayedResponseSchema)` to create a new message.
  */
 export const ListDelayedResponseSchema: GenMessage<ListDelayedResponse> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_topic, 21);
+  messageDesc(file_millrace_v1_topic, 18);
 
 /**
  * Records of one batch.
@@ -727,7 +646,7 @@ export type DelayedRecords = Message<"millrace.v1.DelayedRecords"> & {
  * Use `create(DelayedRecordsSchema)` to create a new message.
  */
 export const DelayedRecordsSchema: GenMessage<DelayedRecords> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_topic, 22);
+  messageDesc(file_millrace_v1_topic, 19);
 
 /**
  * @generated from message millrace.v1.CancelDelayedRequest
@@ -761,7 +680,7 @@ export type CancelDelayedRequest = Message<"millrace.v1.CancelDelayedRequest"> &
  * Use `create(CancelDelayedRequestSchema)` to create a new message.
  */
 export const CancelDelayedRequestSchema: GenMessage<CancelDelayedRequest> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_topic, 23);
+  messageDesc(file_millrace_v1_topic, 20);
 
 /**
  * @generated from message millrace.v1.CancelDelayedResponse
@@ -780,46 +699,7 @@ export type CancelDelayedResponse = Message<"millrace.v1.CancelDelayedResponse">
  * Use `create(CancelDelayedResponseSchema)` to create a new message.
  */
 export const CancelDelayedResponseSchema: GenMessage<CancelDelayedResponse> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_topic, 24);
-
-/**
- * What happens at the quota.
- *
- * @generated from enum millrace.v1.BacklogPolicy
- */
-export const BacklogPolicy = {
-  /**
-   * @generated from enum value: BACKLOG_POLICY_UNSPECIFIED = 0;
-   */
-  UNSPECIFIED: 0,
-
-  /**
-   * Appends are refused with BACKLOG_FULL until consumers have caught up. The default.
-   *
-   * @generated from enum value: BACKLOG_POLICY_REFUSE_PUBLISH = 1;
-   */
-  REFUSE_PUBLISH: 1,
-
-  /**
-   * The oldest records go, acked or not, and are told as a gap.
-   *
-   * @generated from enum value: BACKLOG_POLICY_DROP_OLDEST = 2;
-   */
-  DROP_OLDEST: 2,
-} as const;
-
-/**
- * What happens at the quota.
- *
- * @generated from enum millrace.v1.BacklogPolicy
- */
-export type BacklogPolicy = (typeof BacklogPolicy)[keyof typeof BacklogPolicy] | UnknownEnum;
-
-/**
- * Describes the enum millrace.v1.BacklogPolicy.
- */
-export const BacklogPolicySchema: GenEnum<BacklogPolicy> = /*@__PURE__*/
-  enumDesc(file_millrace_v1_topic, 0);
+  messageDesc(file_millrace_v1_topic, 21);
 
 /**
  * Topics and where their partitions are.

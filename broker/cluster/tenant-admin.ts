@@ -1,0 +1,52 @@
+// Tenants as the services see them.
+//
+// Invariant: a change is durable, and has reached the open topics of the tenant, before the caller has its answer.
+import { parseTenantName } from '../catalog/names.ts';
+import type { Page, PageRequest } from '../catalog/page.ts';
+import { planApplyTenant, planDeleteTenant, type TenantPlan } from '../catalog/tenant-plan.ts';
+import type { Tenant, TenantSpecPatch } from '../catalog/tenant.ts';
+import type { Clock } from '../core/clock.ts';
+import type { CatalogStore } from '../shard/catalog-store.ts';
+import type { TopicDirectory } from './topic-directory.ts';
+
+export class TenantAdmin {
+  private readonly catalog: CatalogStore;
+  private readonly directory: TopicDirectory;
+  private readonly clock: Clock;
+
+  constructor(catalog: CatalogStore, directory: TopicDirectory, clock: Clock) {
+    this.catalog = catalog;
+    this.directory = directory;
+    this.clock = clock;
+  }
+
+  async apply(request: {
+    readonly name: string;
+    readonly patch: TenantSpecPatch;
+    readonly revision: string;
+    readonly dryRun: boolean;
+  }): Promise<TenantPlan> {
+    const { patch: spec, revision, dryRun } = request;
+    const name = parseTenantName(request.name);
+    const plan = await this.catalog.change((state) =>
+      planApplyTenant(state, { name, spec, revision, dryRun }, this.clock.wallMs()),
+    );
+    if (plan.events.length > 0) this.directory.tenantChanged(plan.tenant.id);
+    return plan;
+  }
+
+  /** Throws NAME_INVALID, TENANT_NOT_FOUND. */
+  get(name: string): Tenant {
+    return this.catalog.state.tenants.require(parseTenantName(name));
+  }
+
+  list(request: PageRequest): Page<Tenant> {
+    return this.catalog.state.tenants.list(request);
+  }
+
+  /** `tenantId` as text; empty: whichever is there. */
+  async delete(name: string, tenantId: string): Promise<void> {
+    const parsed = parseTenantName(name);
+    await this.catalog.change((state) => planDeleteTenant(state, parsed, tenantId));
+  }
+}
