@@ -56,6 +56,8 @@ const firstUploadMs = 500;
 const catalogUploadMs = 1_000;
 /** How often garbage is collected while it takes room that the journal needs. */
 const tightIntervalMs = 1_000;
+/** How often stored bytes are summed up. What is published in between is counted. */
+const usageIntervalMs = 2_000;
 /** How often subscriptions are looked at that delete themselves when nobody consumes them. */
 const idleIntervalMs = 500;
 /** How often it is asked whether something is due for the object store. */
@@ -299,6 +301,7 @@ function startUpkeep(
 ): () => Promise<void> {
   const stops = [
     repeat(diskIntervalMs, () => broker.refreshDisk()),
+    repeat(usageIntervalMs, () => broker.tenants.lookAtUsage()),
     repeat(settings.retentionIntervalMs, () => broker.retain()),
     repeat(idleIntervalMs, () => broker.deleteIdleSubscriptions()),
     repeat(offloadIntervalMs, () => broker.offload()),

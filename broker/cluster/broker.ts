@@ -2,7 +2,9 @@
 //
 // Invariants:
 // - A change of the catalog is durable before the shards follow it, and both before the caller has its answer.
-// - Publishing is admitted against the disk here, in one place, for every way of publishing.
+// - Publishing is admitted against the disk and the quotas here, in one place, for every way of publishing.
+import { QuotaRegistry } from '../access/quota-registry.ts';
+import type { PublishMode } from '../access/topic-quota.ts';
 import {
   parseConsumerName,
   parsePublisherName,
@@ -67,10 +69,11 @@ export class Broker {
     this.version = parts.identity.version;
     this.startedAtMs = parts.clock.wallMs();
     this.publishBudget = new ByteBudget(parts.publishPendingBytes);
-    this.directory = new TopicDirectory(parts.catalog, parts.shards, parts.clusterPolicy);
+    const quotas = new QuotaRegistry(parts.clock);
+    this.directory = new TopicDirectory(parts.catalog, parts, quotas);
     const { directory } = this;
     this.deadLetters = new DeadLetters({ ...parts, directory, topic: (name) => this.topic(name) });
-    this.tenants = new TenantAdmin(parts.catalog, this.directory, parts.clock);
+    this.tenants = new TenantAdmin(parts.catalog, this.directory, quotas, parts.clock);
   }
 
   static async open(parts: BrokerParts): Promise<Broker> {
@@ -194,9 +197,17 @@ export class Broker {
     return openPublisher(topic, publisher, epoch, this.nowMs());
   }
 
-  /** Throws DISK_FULL, BACKLOG_FULL and what PartitionLog.append throws. */
-  append(log: PartitionLog, request: AppendRequest, whenDurable: WhenDurable): void {
+  /** Throws DISK_FULL, BACKLOG_FULL, QUOTA_EXCEEDED and what PartitionLog.append throws. */
+  append(
+    log: PartitionLog,
+    request: AppendRequest,
+    whenDurable: WhenDurable,
+    mode: PublishMode = 'unary',
+  ): void {
     const bytes = request.body.length;
+    const quota = this.directory.quotaOf(log);
+    const monotonicMs = this.clock.monotonicMs();
+    quota?.admitPublish(mode, monotonicMs);
     this.parts.disk.admit(bytes);
     this.directory.admit(log);
     const terms = request.terms ?? plainTerms;
@@ -210,6 +221,7 @@ export class Broker {
       }
       whenDurable(baseOffset, recordCount, duplicate);
     });
+    quota?.published(bytes, request.recordCount, monotonicMs);
   }
 
   // --- Subscriptions -------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 //
 // Invariant: there is one OpenTopic per incarnation; a deleted topic's is closed, and a new topic of the same name gets
 // its own. So a stream can never cross from one incarnation into the next.
+import type { TopicQuota } from '../access/topic-quota.ts';
 import type { EffectivePolicy } from '../catalog/policy.ts';
 import type { Topic } from '../catalog/topic.ts';
 import { BrokerError } from '../core/errors.ts';
@@ -13,13 +14,19 @@ export class OpenTopic {
   logs: readonly PartitionLog[];
   /** What is in force now. */
   policy: EffectivePolicy;
+  readonly quota: TopicQuota;
   private isDeleted = false;
   private readonly listeners = new Set<() => void>();
 
-  constructor(topic: Topic, logs: readonly PartitionLog[], policy: EffectivePolicy) {
+  constructor(
+    topic: Topic,
+    logs: readonly PartitionLog[],
+    { policy, quota }: { readonly policy: EffectivePolicy; readonly quota: TopicQuota },
+  ) {
     this.topic = topic;
     this.logs = logs;
     this.policy = policy;
+    this.quota = quota;
   }
 
   get batchBytesMax(): number {

@@ -3,21 +3,25 @@
 // Invariants:
 // - There is one OpenTopic per incarnation of a topic, for as long as the catalog has it.
 // - What the catalog has deleted is dropped in the shards by its tombstone, and only then is the tombstone cleared.
+import type { QuotaRegistry } from '../access/quota-registry.ts';
+import type { TopicQuota } from '../access/topic-quota.ts';
 import type { Tombstone } from '../catalog/catalog-events.ts';
 import type { EffectivePolicy, Policy } from '../catalog/policy.ts';
 import { planSubscriptionDropped } from '../catalog/subscription-plan.ts';
 import { planTopicDropped } from '../catalog/topic-plan.ts';
 import type { Subscription } from '../catalog/subscription.ts';
 import { topicPolicy } from '../catalog/topic-policy.ts';
+import type { Tenant } from '../catalog/tenant.ts';
 import type { Topic } from '../catalog/topic.ts';
 import { defined } from '../core/assert.ts';
 import { BrokerError } from '../core/errors.ts';
-import type { PartitionId, SubscriptionId, TenantId, TopicId } from '../core/ids.ts';
+import type { PartitionId, SubscriptionId, TopicId } from '../core/ids.ts';
 import type { CatalogStore } from '../shard/catalog-store.ts';
 import type { DeliveryTerms } from '../log/delivery-terms.ts';
 import type { PartitionLog } from '../log/partition-log.ts';
 import type { PartitionPolicy, ShardPolicies } from '../shard/policies.ts';
 import type { Shard } from '../shard/shard.ts';
+import type { BrokerParts } from './broker-parts.ts';
 import type { ExpiringSubscription } from './idle-subscriptions.ts';
 import {
   OpenSubscription,
@@ -38,15 +42,24 @@ export class TopicDirectory {
   private readonly catalog: CatalogStore;
   private readonly shards: ReadonlyMap<string, Shard>;
   private readonly clusterPolicy: Policy;
+  private readonly quotas: QuotaRegistry;
   private readonly byName = new Map<string, OpenTopic>();
   private readonly byId = new Map<TopicId, OpenTopic>();
-  private readonly policyOf = new Map<PartitionId, PartitionPolicy>();
-  readonly policies: ShardPolicies = { of: (partition) => this.policyOf.get(partition) };
+  private readonly inForce = new Map<
+    PartitionId,
+    PartitionPolicy & { readonly quota: TopicQuota }
+  >();
+  readonly policies: ShardPolicies = { of: (partition) => this.inForce.get(partition) };
 
-  constructor(catalog: CatalogStore, shards: ReadonlyMap<string, Shard>, clusterPolicy: Policy) {
+  constructor(
+    catalog: CatalogStore,
+    { shards, clusterPolicy }: Pick<BrokerParts, 'shards' | 'clusterPolicy'>,
+    quotas: QuotaRegistry,
+  ) {
     this.catalog = catalog;
     this.shards = shards;
     this.clusterPolicy = clusterPolicy;
+    this.quotas = quotas;
   }
 
   /** Opens everything that the catalog has, and finishes deletions that a stop interrupted. */
@@ -99,21 +112,31 @@ export class TopicDirectory {
   /** Opens a new topic, or takes over what changed in one. */
   put(topic: Topic): OpenTopic {
     const logs = topic.partitions.map((id, i) => this.shardOf(topic, i).partition(id));
-    const policy = this.takePolicy(topic);
+    const inForce = this.takeInForce(topic);
     let open = this.byId.get(topic.id);
     if (open === undefined) {
-      open = new OpenTopic(topic, logs, policy);
+      open = new OpenTopic(topic, logs, inForce);
       this.byId.set(topic.id, open);
-    } else open.change(topic, logs, policy);
+    } else open.change(topic, logs, inForce.policy);
     this.byName.set(topic.name.full, open);
     return open;
   }
 
   /** What the tenant and its namespaces say now is in force for every open topic of it. */
-  tenantChanged(id: TenantId): void {
+  tenantChanged(tenant: Tenant): void {
+    this.quotas.change(tenant);
     for (const open of this.byId.values()) {
-      if (open.topic.tenantId === id) open.policy = this.takePolicy(open.topic);
+      if (open.topic.tenantId === tenant.id) open.policy = this.takeInForce(open.topic).policy;
     }
+  }
+
+  openTopics(): OpenTopic[] {
+    return [...this.byId.values()];
+  }
+
+  /** Of the tenant and namespace that the partition is of. */
+  quotaOf(log: PartitionLog): TopicQuota | undefined {
+    return this.inForce.get(log.id)?.quota;
   }
 
   /** Also of a topic that is only planned. */
@@ -137,7 +160,7 @@ export class TopicDirectory {
 
   /** Throws BACKLOG_FULL when the topic refuses publishes because a subscription is too far behind. */
   admit(log: PartitionLog): void {
-    const backlog = this.policyOf.get(log.id)?.backlog;
+    const backlog = this.inForce.get(log.id)?.backlog;
     if (backlog === undefined || backlog.bytes === 0 || backlog.policy !== 'refuse_publish') return;
     const acked = Math.min(...[...this.shards.values()].map((shard) => shard.ackedBelow(log)));
     const bytes = log.storedBytesFrom(acked);
@@ -146,7 +169,7 @@ export class TopicDirectory {
 
   /** How long queues deliver a batch: as it says or as its topic says, whichever is shorter. 0: always. */
   timeToLiveOf(log: PartitionLog, { timeToLiveMs }: DeliveryTerms): number {
-    const ofTopic = this.policyOf.get(log.id)?.timeToLiveMs ?? 0;
+    const ofTopic = this.inForce.get(log.id)?.timeToLiveMs ?? 0;
     if (ofTopic === 0 || timeToLiveMs === 0) return Math.max(ofTopic, timeToLiveMs);
     return Math.min(ofTopic, timeToLiveMs);
   }
@@ -191,7 +214,7 @@ export class TopicDirectory {
           await this.shard(shard).dropSubscription(id, partitions, reason);
         }
         await this.shard(shard).dropPartitions(partitions);
-        for (const id of partitions) this.policyOf.delete(id);
+        for (const id of partitions) this.inForce.delete(id);
         await this.catalog.change((state) => ({
           events: planTopicDropped(state, topicId, shard),
         }));
@@ -209,14 +232,16 @@ export class TopicDirectory {
   }
 
   /** For the shards, too. */
-  private takePolicy(topic: Topic): EffectivePolicy {
-    const effective = this.effectivePolicy(topic);
-    const { retention, tiering, backlogQuota, timeToLiveMs } = effective.values;
+  private takeInForce(topic: Topic) {
+    const policy = this.effectivePolicy(topic);
+    const tenantOfTopic = this.catalog.state.tenants.require(topic.name.tenant);
+    const quota = this.quotas.ofTopic(topic.name, tenantOfTopic);
+    const { retention, tiering, backlogQuota, timeToLiveMs } = policy.values;
     const hot = { ageMs: tiering.hotAgeMs, bytes: tiering.hotBytes };
     const { tenantId: tenant } = topic;
-    const policy = { tenant, retention, hot, backlog: backlogQuota, timeToLiveMs };
-    for (const id of topic.partitions) this.policyOf.set(id, policy);
-    return effective;
+    const ofShard = { tenant, retention, hot, backlog: backlogQuota, timeToLiveMs };
+    for (const id of topic.partitions) this.inForce.set(id, { ...ofShard, quota });
+    return { policy, quota };
   }
 
   private remove(id: TopicId): void {

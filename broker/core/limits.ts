@@ -52,6 +52,15 @@ export const limits = {
   /** Answers remembered per publisher and partition for a repeat. */
   publisherAnswersKept: 64,
 
+  /** Beyond a second's worth, what a quota may be overdrawn by streams before appends are refused (reject): a few
+   * frames that were on their way when it ran dry. */
+  quotaDebtBytesMax: 64 * MiB,
+  quotaDebtRecordsMax: 1_000_000,
+  /** A held-back stream looks again at least this often: a quota that is raised helps at once. */
+  quotaLookMsMax: 1_000,
+  /** Tenants that have metrics under their names (spill: the others are counted). */
+  tenantSeriesMax: 1_000,
+
   // --- Journal -----------------------------------------------------------------------------------------
   /** LMDB is best between 32 and 256 KiB; measured in docs/decisions. A larger batch gets a page of its own. */
   pageBytes: 256 * KiB,

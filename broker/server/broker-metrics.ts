@@ -1,11 +1,12 @@
 // The broker's own metrics. Figures are read when they are asked for: nothing is counted twice, nothing on hot paths.
 //
 // Invariant: no label here has a topic's or a client's name: the number of series does not depend on what users do.
-// Subscriptions have series of their own, bounded (subscription-metrics.ts).
+// Subscriptions and tenants have series of their own, bounded (subscription-metrics.ts, tenant-metrics.ts).
 import type { Broker } from '../cluster/broker.ts';
 import type { Metrics } from '../core/metrics.ts';
 import type { GrpcServer } from './grpc-server.ts';
 import { registerSubscriptionMetrics } from './subscription-metrics.ts';
+import { registerTenantMetrics } from './tenant-metrics.ts';
 
 /** Name, help, how it is read. */
 type Gauge = readonly [string, string, () => number];
@@ -48,6 +49,7 @@ export function registerBrokerMetrics(metrics: Metrics, broker: Broker, server: 
   gauges.push(...tieringGauges(broker));
   for (const [name, help, read] of gauges) metrics.gauge(name, help, read);
   registerSubscriptionMetrics(metrics, broker);
+  registerTenantMetrics(metrics, broker);
 }
 
 function tieringGauges(broker: Broker): Gauge[] {

@@ -4,10 +4,13 @@
 //
 // Invariants:
 // - Nothing is delivered without credit of records and bytes; credit may go below zero by one delivery.
+// - While a quota of its tenant is used up, the consumer has no credit; it is pumped again when there is room.
 // - While HTTP/2 does not take what was written, the consumer has no credit: a stalled client costs one frame.
 // - A confirmation is sent only when everything its message settled is durable.
 import { create, toBinary, type DescMessage, type MessageInitShape } from '@bufbuild/protobuf';
 import type { ServerDuplexStream } from '@grpc/grpc-js';
+import type { Hold } from '../access/quota-state.ts';
+import type { TopicQuota } from '../access/topic-quota.ts';
 import type { Broker } from '../cluster/broker.ts';
 import type { OpenSubscription } from '../cluster/open-subscription.ts';
 import { BrokerError, toBrokerError } from '../core/errors.ts';
@@ -31,6 +34,7 @@ import {
 } from '../../proto/gen/millrace/v1/stream_pb.ts';
 import { WireWriter } from '../../proto/wire/writer.ts';
 import { boundStreamBuffers } from './grpc-window.ts';
+import { HeldBack, throttledNotice } from './held-back.ts';
 import { settleRanges } from './settle.ts';
 import { serviceError } from './status.ts';
 import { blockReasonOf, kindFromProto, kindToProto } from './subscription-convert.ts';
@@ -54,6 +58,9 @@ export class ConsumeSession implements Consumer {
   private readonly call: ServerDuplexStream<Buffer, Buffer>;
   private readonly broker: Broker;
   private subscription: OpenSubscription | undefined;
+  private quota: TopicQuota | undefined;
+  private readonly heldBack: HeldBack;
+  private closeStream = (): void => {};
   private state: 'new' | 'opening' | 'open' | 'ended' = 'new';
   /** Frames that came while the subscription was looked up. */
   private early: ConsumeFrame[] = [];
@@ -67,6 +74,11 @@ export class ConsumeSession implements Consumer {
     this.broker = broker;
     this.number = broker.nextConsumerNumber();
     boundStreamBuffers(call, 1);
+    this.heldBack = new HeldBack(broker.clock, {
+      hold: (nowMs) => this.quota?.deliveryHold(nowMs),
+      onHeld: (hold) => this.tellHeld(hold),
+      onRoom: () => this.subscription?.pump(),
+    });
     call.on('data', (frame: Buffer) => this.receive(frame));
     call.on('end', () => {
       this.end();
@@ -84,12 +96,14 @@ export class ConsumeSession implements Consumer {
 
   creditRecords(): number {
     if (this.outputFull || this.bytes <= 0 || this.state !== 'open') return 0;
-    return Math.max(0, this.records);
+    if (this.records <= 0 || this.heldBack.look()) return 0;
+    return this.records;
   }
 
   deliver(records: HandOver): void {
     this.records -= records.recordCount;
     this.bytes -= records.batch.length;
+    this.quota?.delivered(records.batch.length, this.broker.clock.monotonicMs());
     if (this.frame !== undefined && this.frame.length + records.batch.length > frameBytesMax) {
       this.flush();
     }
@@ -176,6 +190,9 @@ export class ConsumeSession implements Consumer {
     const kind = kindFromProto(open.kind);
     const subscription = this.broker.openSubscription(open.topic, open.subscription, kind);
     this.name = this.broker.consumerName(open.consumer);
+    const { quota } = this.broker.topic(open.topic);
+    this.closeStream = quota.openStream(this.call.getPeer());
+    this.quota = quota;
     this.subscription = subscription;
     this.state = 'open';
     this.put(field.opened, ConsumerOpenedSchema, {
@@ -235,6 +252,11 @@ export class ConsumeSession implements Consumer {
     this.output(0).bytes(number, toBinary(schema, create(schema, message)));
   }
 
+  private tellHeld(hold: Hold): void {
+    this.quota?.noteHeldBack(hold);
+    this.output(0).bytes(field.notice, throttledNotice(hold));
+  }
+
   private flush(): void {
     const { frame } = this;
     this.frame = undefined;
@@ -246,6 +268,8 @@ export class ConsumeSession implements Consumer {
     if (this.state === 'ended') return;
     this.state = 'ended';
     this.early = [];
+    this.heldBack.end();
+    this.closeStream();
     this.subscription?.detach(this);
   }
 }

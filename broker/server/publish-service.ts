@@ -5,6 +5,7 @@ import type {
   sendUnaryData,
   UntypedServiceImplementation,
 } from '@grpc/grpc-js';
+import type { PublishMode } from '../access/topic-quota.ts';
 import { splitByPartition } from '../batch/records.ts';
 import { scanBatch } from '../batch/scan.ts';
 import type { Broker } from '../cluster/broker.ts';
@@ -63,14 +64,22 @@ async function publish(broker: Broker, request: Buffer) {
       `a compressed batch is stored whole and ${name} has ${partitionCount} partitions; name one of them`,
     );
   }
+  // Once for all of them: a part of a batch would be refused for what the other parts took.
+  topic.quota.admitPublish('unary', broker.clock.monotonicMs());
   const slices = [...splitByPartition(body, partitionCount)];
   const results = await Promise.all(
     slices.map(([index, slice]) =>
-      append(broker, topic.log(index), index, {
-        ...shared,
-        body: slice.bytes,
-        recordCount: slice.recordCount,
-      }).catch((error: unknown) => ({ partition: index, error: errorItem(error) })),
+      append(
+        broker,
+        topic.log(index),
+        index,
+        {
+          ...shared,
+          body: slice.bytes,
+          recordCount: slice.recordCount,
+        },
+        'held',
+      ).catch((error: unknown) => ({ partition: index, error: errorItem(error) })),
     ),
   );
   return { results };
@@ -81,13 +90,19 @@ function append(
   log: Parameters<Broker['append']>[0],
   partition: number,
   request: Parameters<Broker['append']>[1],
+  mode: PublishMode = 'unary',
 ) {
   return new Promise<{ partition: number; baseOffset: bigint; recordCount: number }>(
     (resolve, reject) => {
       try {
-        broker.append(log, request, (baseOffset, recordCount) => {
-          resolve({ partition, baseOffset: BigInt(baseOffset), recordCount });
-        });
+        broker.append(
+          log,
+          request,
+          (baseOffset, recordCount) => {
+            resolve({ partition, baseOffset: BigInt(baseOffset), recordCount });
+          },
+          mode,
+        );
       } catch (error) {
         reject(error);
       }

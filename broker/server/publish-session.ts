@@ -7,14 +7,18 @@
 // - Answers of a handle and partition come in the order of its appends.
 // - A bad open or append is answered as an item and never ends the stream.
 // - The stream is not read while it has more than its window unanswered, while the broker's publish budget is used
-//   up, or while its own answers are not taken.
+//   up, while a quota is, or while its own answers are not taken. Held back by a quota it has in the budget
+//   only what is on its way to the disk anyway, so other tenants have all of it.
 import { create, toBinary } from '@bufbuild/protobuf';
 import type { ServerDuplexStream } from '@grpc/grpc-js';
+import type { Hold } from '../access/quota-state.ts';
+import type { TopicQuota } from '../access/topic-quota.ts';
 import { scanBatch } from '../batch/scan.ts';
 import type { Broker } from '../cluster/broker.ts';
 import type { OpenPublisher } from '../cluster/open-publisher.ts';
 import { BrokerError, toBrokerError } from '../core/errors.ts';
 import { limits } from '../core/limits.ts';
+import type { WhenDurable } from '../log/append-entry.ts';
 import type { AppendRequest, PartitionLog } from '../log/partition-log.ts';
 import {
   AppendResultSchema,
@@ -25,6 +29,7 @@ import { NoticeKind, NoticeSchema } from '../../proto/gen/millrace/v1/stream_pb.
 import { WireWriter } from '../../proto/wire/writer.ts';
 import { deliveryTerms } from './delivery-terms.ts';
 import { boundStreamBuffers } from './grpc-window.ts';
+import { HeldBack, throttledNotice } from './held-back.ts';
 import { errorItem, serviceError } from './status.ts';
 import { decodePublishFrame, writeAppendResult, type AppendFrame } from './wire/publish-codec.ts';
 
@@ -36,6 +41,8 @@ export class PublishSession {
   private readonly call: ServerDuplexStream<Buffer, Buffer>;
   private readonly broker: Broker;
   private readonly publishers = new Map<number, Publisher>();
+  /** How the quotas are told that a publisher is gone. */
+  private readonly streams = new Map<number, () => void>();
   private opening = 0;
   /** Frames that wait for an open to finish: appends must not overtake it. */
   private waiting: Buffer[] = [];
@@ -48,11 +55,19 @@ export class PublishSession {
   private outputFull = false;
   private paused = false;
   private readonly stopWaiting: () => void;
+  /** Whose quotas were charged and may be used up. */
+  private readonly charged = new Set<TopicQuota>();
+  private readonly heldBack: HeldBack;
 
   constructor(call: ServerDuplexStream<Buffer, Buffer>, broker: Broker) {
     this.call = call;
     this.broker = broker;
     boundStreamBuffers(call);
+    this.heldBack = new HeldBack(broker.clock, {
+      hold: (nowMs) => this.hold(nowMs),
+      onHeld: (hold) => this.tellHeld(hold),
+      onRoom: () => this.flowControl(),
+    });
     this.stopWaiting = broker.publishBudget.onRoom(() => this.flowControl());
     call.on('data', (frame: Buffer) => this.receive(frame));
     call.on('end', () => this.finish());
@@ -142,9 +157,7 @@ export class PublishSession {
       if (!(publisher instanceof BrokerError)) publisher.close();
       return;
     }
-    if (publisher instanceof BrokerError) this.publishers.delete(handle);
-    else this.publishers.set(handle, publisher);
-    this.answerOpen(handle, publisher);
+    this.answerOpen(handle, this.counted(handle, publisher));
     if (this.opening > 0) return;
     const items = this.afterOpens;
     this.afterOpens = undefined;
@@ -154,6 +167,25 @@ export class PublishSession {
     for (const frame of frames) this.receive(frame);
     this.flowControl();
     this.endWhenAnswered();
+  }
+
+  /** As it is, or why its tenant may have no further connection. */
+  private counted(
+    handle: number,
+    publisher: OpenPublisher | BrokerError,
+  ): OpenPublisher | BrokerError {
+    let outcome = publisher;
+    if (!(publisher instanceof BrokerError)) {
+      try {
+        this.streams.set(handle, publisher.topic.quota.openStream(this.call.getPeer()));
+      } catch (thrown) {
+        publisher.close();
+        outcome = toBrokerError(thrown);
+      }
+    }
+    if (outcome instanceof BrokerError) this.publishers.delete(handle);
+    else this.publishers.set(handle, outcome);
+    return outcome;
   }
 
   private answerOpen(handle: number, publisher: OpenPublisher | BrokerError): void {
@@ -182,7 +214,7 @@ export class PublishSession {
       const publisher = this.publisherOf(append.handle);
       log = publisher.topic.log(append.partition);
       const request = this.requestOf(frame, append, publisher);
-      this.broker.append(log, request, (baseOffset, recordCount, duplicate) => {
+      const whenDurable: WhenDurable = (baseOffset, recordCount, duplicate) => {
         this.unansweredBytes -= bytes;
         this.unanswered--;
         this.broker.publishBudget.give(bytes);
@@ -190,7 +222,9 @@ export class PublishSession {
         const { handle, partition, sequence } = append;
         const writer = this.answer();
         writeAppendResult(writer, handle, partition, sequence, baseOffset, recordCount, duplicate);
-      });
+      };
+      this.broker.append(log, request, whenDurable, 'held');
+      this.charged.add(publisher.topic.quota);
       this.unansweredBytes += bytes;
       this.unanswered++;
       this.broker.publishBudget.take(bytes);
@@ -254,6 +288,8 @@ export class PublishSession {
     if (publisher === undefined || publisher === 'opening') return;
     publisher.close();
     this.publishers.delete(handle);
+    this.streams.get(handle)?.();
+    this.streams.delete(handle);
   }
 
   /** Where the next answers go; they are sent when the present turn of work is done. */
@@ -280,11 +316,28 @@ export class PublishSession {
       this.unansweredBytes > limits.publishWindowBytes ||
       this.waiting.length > 0 ||
       this.outputFull ||
+      this.heldBack.look() ||
       this.broker.publishBudget.isUsedUp;
     if (hold === this.paused) return;
     this.paused = hold;
     if (hold) this.call.pause();
     else this.call.resume();
+  }
+
+  /** Of all quotas that this stream has charged, the one that takes longest; the others are forgotten. */
+  private hold(nowMs: number): Hold | undefined {
+    let longest: Hold | undefined;
+    for (const quota of this.charged) {
+      const hold = quota.publishHold(nowMs);
+      if (hold === undefined) this.charged.delete(quota);
+      else if (longest === undefined || hold.waitMs > longest.waitMs) longest = hold;
+    }
+    return longest;
+  }
+
+  private tellHeld(hold: Hold): void {
+    for (const quota of this.charged) if (quota.noteHeldBack(hold)) break;
+    this.answer().bytes(field.notice, throttledNotice(hold));
   }
 
   private finish(): void {
@@ -304,6 +357,9 @@ export class PublishSession {
     if (this.state === 'ended') return;
     this.state = 'ended';
     this.stopWaiting();
+    this.heldBack.end();
+    for (const close of this.streams.values()) close();
+    this.streams.clear();
     for (const publisher of this.publishers.values()) {
       if (publisher !== 'opening') publisher.close();
     }

@@ -1,6 +1,7 @@
 // Pull and Acknowledge: a queue without a stream. A pull is a consumer that takes once, and leaves while what it took
 // stays held under its leases.
 import type { sendUnaryData, ServerUnaryCall } from '@grpc/grpc-js';
+import type { TopicQuota } from '../access/topic-quota.ts';
 import type { Broker } from '../cluster/broker.ts';
 import type { OpenSubscription } from '../cluster/open-subscription.ts';
 import { BrokerError } from '../core/errors.ts';
@@ -28,7 +29,9 @@ export function pull(
   try {
     const request = checked(decodeMessage(PullRequestSchema, call.request));
     const subscription = queueOf(broker, request.topic, request.subscription);
-    const consumer = new PullConsumer(broker, request);
+    const { quota } = broker.topic(request.topic);
+    quota.admitDelivery(broker.clock.monotonicMs());
+    const consumer = new PullConsumer(broker, request, quota);
     const finish = (): void => {
       if (!consumer.finish()) return;
       call.removeListener('cancelled', cancel);
@@ -144,9 +147,11 @@ class PullConsumer extends Nobody {
   private bytes: number;
   private isFinished = false;
   private readonly taken: HandOver[] = [];
+  private readonly charge: (bytes: number) => void;
 
-  constructor(broker: Broker, { consumer, recordsMax, bytesMax }: PullRequest) {
+  constructor(broker: Broker, { consumer, recordsMax, bytesMax }: PullRequest, quota: TopicQuota) {
     super();
+    this.charge = (bytes) => quota.delivered(bytes, broker.clock.monotonicMs());
     this.number = broker.nextConsumerNumber();
     this.name = broker.consumerName(consumer);
     this.records = recordsMax;
@@ -160,6 +165,7 @@ class PullConsumer extends Nobody {
   override deliver(records: HandOver): void {
     this.records -= records.recordCount;
     this.bytes -= records.batch.length;
+    this.charge(records.batch.length);
     this.taken.push(records);
     if (this.taken.length === 1) this.onFirst();
   }

@@ -4,9 +4,11 @@
 // - Offsets of a partition rise without a gap that is not told.
 // - One frame at a time is on its way into HTTP/2: a reader that stops reading costs one frame, whatever its backlog.
 // - Partitions take turns by frames; none waits for another to be caught up, or for another's cold records.
+// - While a quota of its tenant is used up nothing is sent, and the reader is told.
 // - An object store that fails holds up the partitions that need it: they are told and tried again with back-off.
 import { create, toBinary } from '@bufbuild/protobuf';
 import type { ServerWritableStream } from '@grpc/grpc-js';
+import type { Hold } from '../access/quota-state.ts';
 import type { OpenTopic } from '../cluster/open-topic.ts';
 import { topicNotFound } from '../cluster/open-topic.ts';
 import type { Clock } from '../core/clock.ts';
@@ -25,6 +27,7 @@ import {
 } from '../../proto/gen/millrace/v1/stream_pb.ts';
 import { WireWriter } from '../../proto/wire/writer.ts';
 import { boundStreamBuffers } from './grpc-window.ts';
+import { HeldBack, throttledNotice } from './held-back.ts';
 import { serviceError } from './status.ts';
 import { writeDelivery, writeProgress } from './wire/delivery-codec.ts';
 
@@ -69,6 +72,7 @@ export class ReadSession {
   private readonly stopAtEnd: boolean;
   private recordsLeft: number;
   private readonly stops: (() => void)[] = [];
+  private readonly heldBack: HeldBack;
   private isEnded = false;
   /** Calls the loop back when there may be more to do. */
   private wake: (() => void) | undefined;
@@ -93,6 +97,13 @@ export class ReadSession {
       failures: 0,
     }));
     boundStreamBuffers(call);
+    const { quota } = plan.topic;
+    this.heldBack = new HeldBack(clock, {
+      hold: (nowMs) => quota.deliveryHold(nowMs),
+      onHeld: (hold) => this.tellHeld(hold),
+      onRoom: () => this.wake?.(),
+    });
+    this.stops.push(() => this.heldBack.end(), quota.openStream(call.getPeer()));
     const stir = (): void => this.wake?.();
     call.on('cancelled', () => this.end());
     call.on('error', () => this.end());
@@ -133,6 +144,7 @@ export class ReadSession {
   /** One frame of the next partition that has something. False when none has. */
   private sendRound(): boolean {
     const { places } = this;
+    if (this.heldBack.look()) return false;
     for (let i = 0; i < places.length; i++) {
       const place = places[(this.firstPlace + i) % places.length] as ReadPlace;
       const frame = this.nextFrame(place);
@@ -201,10 +213,18 @@ export class ReadSession {
     this.write(writer);
   }
 
+  private tellHeld(hold: Hold): void {
+    this.topic.quota.noteHeldBack(hold);
+    const writer = new WireWriter(128);
+    writer.bytes(field.notice, throttledNotice(hold));
+    this.write(writer);
+  }
+
   private addBatch(writer: WireWriter, place: ReadPlace, batch: StoredBatch, end: number): void {
     const { header } = batch;
     const last = Math.min(batch.lastOffset, end - 1, place.next + this.recordsLeft - 1);
     const run = place.source.cutBatch(batch, place.next, last);
+    this.topic.quota.delivered(run.batch.length, this.clock.monotonicMs());
     writeDelivery(writer, {
       partition: place.partition,
       baseOffset: run.baseOffset,
@@ -281,6 +301,7 @@ export class ReadSession {
   }
 
   private hasMore(): boolean {
+    if (this.heldBack.isHeld) return false;
     return this.places.some(
       ({ next, log, isWaiting, stopAt }) =>
         !isWaiting && next < (this.stopAtEnd ? stopAt : log.endOffset),

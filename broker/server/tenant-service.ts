@@ -4,12 +4,13 @@ import type { UntypedServiceImplementation } from '@grpc/grpc-js';
 import { parseNamespaceName, type NamespaceName } from '../catalog/names.ts';
 import { policyFieldsNamed } from '../catalog/policy.ts';
 import type { NamespacePatch, ScopeSpec, Tenant, TenantSpecPatch } from '../catalog/tenant.ts';
+import type { Usage } from '../cluster/tenant-usage.ts';
 import type { Broker } from '../cluster/broker.ts';
 import { BrokerError } from '../core/errors.ts';
 import {
   TenantService,
-  type TenantSchema,
   type TenantSpec,
+  type UsageSchema,
 } from '../../proto/gen/millrace/v1/tenant_pb.ts';
 import { policyFromProto, policyToProto, quotaFromProto, quotaToProto } from './policy-convert.ts';
 import { unary } from './unary.ts';
@@ -23,7 +24,15 @@ export function tenantService({ tenants }: Broker): UntypedServiceImplementation
       const { tenant, changes, created } = await tenants.apply({ name, patch, revision, dryRun });
       return { tenant: tenantToProto(tenant), changes: [...changes], created };
     }),
-    getTenant: unary(getTenant, ({ name }) => ({ tenant: tenantToProto(tenants.get(name)) })),
+    getTenant: unary(getTenant, ({ name }) => {
+      const tenant = tenants.get(name);
+      const namespaces = [...tenant.spec.namespaces.keys()].map((namespace) => ({
+        name: namespace,
+        usage: usageToProto(tenants.usageOf(`${tenant.name}/${namespace}`)),
+      }));
+      const usage = { total: usageToProto(tenants.usageOf(tenant.name)), namespaces };
+      return { tenant: { ...tenantToProto(tenant), usage } };
+    }),
     listTenants: unary(listTenants, ({ pageSize, pageToken }) => {
       const page = tenants.list({ pageSize, pageToken });
       return { tenants: page.items.map(summaryToProto), nextPageToken: page.nextPageToken };
@@ -88,7 +97,7 @@ function scopeFromProto({ policy, quota }: Pick<Partial<TenantSpec>, 'policy' | 
   };
 }
 
-function tenantToProto(tenant: Tenant): MessageInitShape<typeof TenantSchema> {
+function tenantToProto(tenant: Tenant) {
   const namespaces = [...tenant.spec.namespaces].map(([name, scope]) => ({
     name,
     ...scopeToProto(scope),
@@ -103,6 +112,21 @@ function summaryToProto(tenant: Tenant) {
     revision: String(tenant.revision),
     createdAtMs: BigInt(tenant.createdAtMs),
     spec: scopeToProto(tenant.spec),
+  };
+}
+
+function usageToProto(usage: Usage): MessageInitShape<typeof UsageSchema> {
+  return {
+    topics: BigInt(usage.topics),
+    partitions: BigInt(usage.partitions),
+    subscriptions: BigInt(usage.subscriptions),
+    storedBytes: BigInt(usage.storedBytes),
+    connections: BigInt(usage.connections),
+    publishBytesPerSecond: BigInt(usage.publishBytesPerSecond),
+    publishRecordsPerSecond: BigInt(usage.publishRecordsPerSecond),
+    deliveryBytesPerSecond: BigInt(usage.deliveryBytesPerSecond),
+    heldBackTotal: BigInt(usage.heldBackTotal),
+    refusedTotal: BigInt(usage.refusedTotal),
   };
 }
 

@@ -83,10 +83,11 @@ export const layerTable: Readonly<Record<Layer, LayerRule>> = {
     ],
     packages: [],
   },
+  // Publishing is admitted here for every protocol, so the quotas are asked here.
   // Streams hold logs and subscriptions by the hand that cluster gives them; forwarding every call through shard would
   // add a layer that knows nothing.
   cluster: {
-    layers: ['core', 'objects', 'log', 'subscription', 'catalog', 'shard', 'wire'],
+    layers: ['core', 'objects', 'log', 'subscription', 'catalog', 'access', 'shard', 'wire'],
     packages: [],
   },
   server: { layers: [...belowServer, 'proto', 'wire'], packages: serverPackages },

@@ -1,0 +1,145 @@
+// The quotas of all tenants and namespaces that have topics, and what each uses.
+//
+// Invariants:
+// - One ScopeQuota per scope, whatever opens its topics: a limit is shared by everybody in the scope and by nobody else.
+// - A scope without topics and connections is forgotten, so there are at most two per topic.
+import type { TopicName } from '../catalog/names.ts';
+import { noQuota, type Quota } from '../catalog/quota.ts';
+import type { Tenant } from '../catalog/tenant.ts';
+import type { Clock } from '../core/clock.ts';
+import { ScopeQuota, type Traffic } from './quota-state.ts';
+import { TopicQuota } from './topic-quota.ts';
+
+/** What a tenant or namespace uses on this broker. */
+export interface ScopeUsage {
+  readonly storedBytes: number;
+  readonly connections: number;
+  readonly publishBytesPerSecond: number;
+  readonly publishRecordsPerSecond: number;
+  readonly deliveryBytesPerSecond: number;
+  readonly heldBackTotal: number;
+  readonly refusedTotal: number;
+  readonly traffic: Traffic;
+}
+
+const noTraffic: Traffic = { publishBytes: 0, publishRecords: 0, deliveryBytes: 0 };
+const noUsage: ScopeUsage = {
+  storedBytes: 0,
+  connections: 0,
+  publishBytesPerSecond: 0,
+  publishRecordsPerSecond: 0,
+  deliveryBytesPerSecond: 0,
+  heldBackTotal: 0,
+  refusedTotal: 0,
+  traffic: noTraffic,
+};
+
+interface Entry {
+  readonly quota: ScopeQuota;
+  /** At the last look, for rates. */
+  seen: Traffic;
+  perSecond: Traffic;
+  /** Counted as stored when the look that is under way began. */
+  storedAtLook: number;
+}
+
+export class QuotaRegistry {
+  private readonly clock: Clock;
+  private readonly entries = new Map<string, Entry>();
+  private seenAtMs: number;
+
+  constructor(clock: Clock) {
+    this.clock = clock;
+    this.seenAtMs = clock.monotonicMs();
+  }
+
+  nowMs(): number {
+    return this.clock.monotonicMs();
+  }
+
+  get scopeCount(): number {
+    return this.entries.size;
+  }
+
+  /** The quotas of a topic of the tenant. */
+  ofTopic({ tenant: name, namespace }: TopicName, tenant: Tenant): TopicQuota {
+    return new TopicQuota(
+      this.entry(name, tenant.spec.quota).quota,
+      this.entry(`${name}/${namespace}`, tenant.spec.namespaces.get(namespace)?.quota ?? noQuota)
+        .quota,
+    );
+  }
+
+  /** What the tenant's spec says now holds at once. */
+  change({ name, spec }: Tenant): void {
+    const nowMs = this.nowMs();
+    const byScope = new Map(
+      [...spec.namespaces].map(([one, { quota }]) => [`${name}/${one}`, quota]),
+    );
+    for (const [scope, { quota }] of this.entries) {
+      if (scope === name) quota.change(spec.quota, nowMs);
+      else if (scope.startsWith(`${name}/`)) quota.change(byScope.get(scope) ?? noQuota, nowMs);
+    }
+  }
+
+  /** A tenant of the same name that comes later begins with nothing. */
+  forget(tenant: string): void {
+    for (const scope of this.entries.keys()) {
+      if (scope === tenant || scope.startsWith(`${tenant}/`)) this.entries.delete(scope);
+    }
+  }
+
+  usageOf(scope: string): ScopeUsage {
+    const entry = this.entries.get(scope);
+    if (entry === undefined) return noUsage;
+    const { quota, perSecond } = entry;
+    const { storedBytes, connectionCount, heldBackTotal, refusedTotal } = quota;
+    return {
+      storedBytes,
+      connections: connectionCount,
+      publishBytesPerSecond: Math.round(perSecond.publishBytes),
+      publishRecordsPerSecond: Math.round(perSecond.publishRecords),
+      deliveryBytesPerSecond: Math.round(perSecond.deliveryBytes),
+      heldBackTotal,
+      refusedTotal,
+      traffic: { ...quota.traffic },
+    };
+  }
+
+  /** Before stored bytes are summed up: what is published from now on is counted on top of the sum. */
+  beginLook(): void {
+    for (const entry of this.entries.values()) entry.storedAtLook = entry.quota.storedBytes;
+  }
+
+  /** With the sums. A scope that has no topics any more is forgotten. */
+  endLook(storedBytes: ReadonlyMap<string, number>, hasTopics: (scope: string) => boolean): void {
+    const nowMs = this.nowMs();
+    const seconds = Math.max((nowMs - this.seenAtMs) / 1000, 0.001);
+    this.seenAtMs = nowMs;
+    for (const [scope, entry] of this.entries) {
+      const { quota, seen, storedAtLook } = entry;
+      if (!hasTopics(scope) && quota.connectionCount === 0) {
+        this.entries.delete(scope);
+        continue;
+      }
+      quota.storedBytes = (storedBytes.get(scope) ?? 0) + quota.storedBytes - storedAtLook;
+      const { publishBytes, publishRecords, deliveryBytes } = quota.traffic;
+      entry.perSecond = {
+        publishBytes: (publishBytes - seen.publishBytes) / seconds,
+        publishRecords: (publishRecords - seen.publishRecords) / seconds,
+        deliveryBytes: (deliveryBytes - seen.deliveryBytes) / seconds,
+      };
+      entry.seen = { publishBytes, publishRecords, deliveryBytes };
+    }
+  }
+
+  private entry(scope: string, limits: Quota): Entry {
+    const known = this.entries.get(scope);
+    if (known !== undefined) return known;
+    const quota = new ScopeQuota(scope);
+    quota.change(limits, this.nowMs());
+    const entry = { quota, seen: noTraffic, perSecond: noTraffic, storedAtLook: 0 };
+    this.entries.set(scope, entry);
+    return entry;
+  }
+}

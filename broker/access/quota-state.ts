@@ -1,0 +1,170 @@
+// What one tenant or namespace uses against its quota. Pure: time comes in.
+// https://en.wikipedia.org/wiki/Token_bucket
+//
+// Invariants:
+// - Over any time t at most rate * t + burst passes, plus what was on its way when the bucket ran dry: a bucket may owe,
+//   and what it owes is paid before anything more passes. So a batch larger than the burst passes too, and waits after.
+// - The burst is one second's worth.
+// - What is unlimited is counted, and never holds anybody back.
+import { noQuota, type Quota } from '../catalog/quota.ts';
+
+const burstSeconds = 1;
+
+/** One rate. */
+export class RateBucket {
+  private perSecond = 0;
+  private tokens = 0;
+  private filledAtMs = 0;
+
+  /** 0: no limit. Takes effect at once; what is owed stays owed. */
+  change(perSecond: number, nowMs: number): void {
+    if (perSecond === this.perSecond) return;
+    this.fill(nowMs);
+    const wasUnlimited = this.perSecond === 0;
+    this.perSecond = perSecond;
+    this.filledAtMs = nowMs;
+    this.tokens = wasUnlimited ? this.burst : Math.min(this.tokens, this.burst);
+  }
+
+  take(amount: number, nowMs: number): void {
+    if (this.perSecond === 0) return;
+    this.fill(nowMs);
+    this.tokens -= amount;
+  }
+
+  /** How long until anything may pass; 0: it may now. */
+  waitMs(nowMs: number): number {
+    if (this.perSecond === 0) return 0;
+    this.fill(nowMs);
+    return this.tokens > 0 ? 0 : Math.max(1, Math.ceil((-this.tokens * 1000) / this.perSecond));
+  }
+
+  /** What passed beyond what was allowed so far. */
+  owed(nowMs: number): number {
+    if (this.perSecond === 0) return 0;
+    this.fill(nowMs);
+    return Math.max(0, -this.tokens);
+  }
+
+  private fill(nowMs: number): void {
+    const gained = (Math.max(nowMs - this.filledAtMs, 0) * this.perSecond) / 1000;
+    this.tokens = Math.min(this.tokens + gained, this.burst);
+    this.filledAtMs = nowMs;
+  }
+
+  private get burst(): number {
+    return this.perSecond * burstSeconds;
+  }
+}
+
+export type RateName =
+  'publish_bytes_per_second' | 'publish_records_per_second' | 'delivery_bytes_per_second';
+
+/** A quota that is used up for now. */
+export interface Hold {
+  readonly quota: RateName;
+  /** `tenant` or `tenant/namespace`. */
+  readonly scope: string;
+  readonly waitMs: number;
+}
+
+/** Totals since the start. */
+export interface Traffic {
+  readonly publishBytes: number;
+  readonly publishRecords: number;
+  readonly deliveryBytes: number;
+}
+
+/** One tenant or namespace. */
+export class ScopeQuota {
+  readonly scope: string;
+  readonly traffic = { publishBytes: 0, publishRecords: 0, deliveryBytes: 0 };
+  heldBackTotal = 0;
+  refusedTotal = 0;
+  /** Stored bytes at the last look, and what was published since. */
+  storedBytes = 0;
+  private limits: Quota = noQuota;
+  private readonly publishBytes = new RateBucket();
+  private readonly publishRecords = new RateBucket();
+  private readonly deliveryBytes = new RateBucket();
+  /** How many streams each connection has open here. */
+  private readonly streams = new Map<string, number>();
+
+  constructor(scope: string) {
+    this.scope = scope;
+  }
+
+  get quota(): Quota {
+    return this.limits;
+  }
+
+  get connectionCount(): number {
+    return this.streams.size;
+  }
+
+  change(quota: Quota, nowMs: number): void {
+    this.limits = quota;
+    this.publishBytes.change(quota.publishBytesPerSecond, nowMs);
+    this.publishRecords.change(quota.publishRecordsPerSecond, nowMs);
+    this.deliveryBytes.change(quota.deliveryBytesPerSecond, nowMs);
+  }
+
+  published(bytes: number, records: number, nowMs: number): void {
+    this.traffic.publishBytes += bytes;
+    this.traffic.publishRecords += records;
+    this.storedBytes += bytes;
+    this.publishBytes.take(bytes, nowMs);
+    this.publishRecords.take(records, nowMs);
+  }
+
+  delivered(bytes: number, nowMs: number): void {
+    this.traffic.deliveryBytes += bytes;
+    this.deliveryBytes.take(bytes, nowMs);
+  }
+
+  /** The longer of both waits. */
+  publishHold(nowMs: number): Hold | undefined {
+    const bytes = this.hold('publish_bytes_per_second', this.publishBytes, nowMs);
+    const records = this.hold('publish_records_per_second', this.publishRecords, nowMs);
+    return longerOf(bytes, records);
+  }
+
+  deliveryHold(nowMs: number): Hold | undefined {
+    return this.hold('delivery_bytes_per_second', this.deliveryBytes, nowMs);
+  }
+
+  publishOwed(nowMs: number): { readonly bytes: number; readonly records: number } {
+    return { bytes: this.publishBytes.owed(nowMs), records: this.publishRecords.owed(nowMs) };
+  }
+
+  get isStoredFull(): boolean {
+    return this.limits.storedBytes > 0 && this.storedBytes >= this.limits.storedBytes;
+  }
+
+  /** Whether a stream of this connection would be one connection too many. */
+  isConnectionFull(connection: string): boolean {
+    const { connections } = this.limits;
+    return connections > 0 && !this.streams.has(connection) && this.streams.size >= connections;
+  }
+
+  openStream(connection: string): void {
+    this.streams.set(connection, (this.streams.get(connection) ?? 0) + 1);
+  }
+
+  closeStream(connection: string): void {
+    const left = (this.streams.get(connection) ?? 1) - 1;
+    if (left > 0) this.streams.set(connection, left);
+    else this.streams.delete(connection);
+  }
+
+  private hold(quota: RateName, bucket: RateBucket, nowMs: number): Hold | undefined {
+    const waitMs = bucket.waitMs(nowMs);
+    return waitMs === 0 ? undefined : { quota, scope: this.scope, waitMs };
+  }
+}
+
+/** Whoever waits for both waits for the longer one. */
+export function longerOf(one: Hold | undefined, other: Hold | undefined): Hold | undefined {
+  if (one === undefined || other === undefined) return one ?? other;
+  return one.waitMs >= other.waitMs ? one : other;
+}
