@@ -4,11 +4,13 @@ import { clusterCommand } from './commands/cluster.ts';
 import { consumeCommand } from './commands/consume.ts';
 import { dlqCommand } from './commands/dlq.ts';
 import { fsckCommand } from './commands/fsck.ts';
+import { namespaceCommand } from './commands/namespace.ts';
 import { publishCommand } from './commands/publish.ts';
 import { readCommand } from './commands/read.ts';
 import { recoverCommand } from './commands/recover.ts';
 import { startCommand } from './commands/start.ts';
 import { subscriptionCommand } from './commands/subscription.ts';
+import { tenantCommand } from './commands/tenant.ts';
 import { topicCommand } from './commands/topic.ts';
 import { benchCommand } from './commands/bench.ts';
 import { exitCodes } from './exit.ts';
@@ -23,6 +25,8 @@ export function program(): Command {
     .addHelpText('after', `\n${exitCodesHelp()}`)
     .exitOverride()
     .addCommand(startCommand())
+    .addCommand(tenantCommand())
+    .addCommand(namespaceCommand())
     .addCommand(topicCommand())
     .addCommand(publishCommand())
     .addCommand(readCommand())

@@ -38,10 +38,13 @@ export type {
 export type {
   AppliedTenant,
   ApplyTenantOptions,
+  DescribedTenant,
   Namespace,
   NamespacePatch,
   NamespaceUsage,
   Quota,
+  Scope,
+  ScopePatch,
   Tenant,
   TenantPatch,
   TenantSummary,
