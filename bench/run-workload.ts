@@ -6,6 +6,7 @@ import type { Figure, Workload, WorkloadContext } from './workload.ts';
 import { backlogWorkload } from './workloads/backlog.ts';
 import { delayedWorkloads } from './workloads/delayed.ts';
 import { manyPublishersWorkload } from './workloads/many-publishers.ts';
+import { neighbourWorkloads } from './workloads/neighbour.ts';
 import { publishWorkloads } from './workloads/publish.ts';
 import { queueWorkloads } from './workloads/queue.ts';
 import { replayWorkloads } from './workloads/replay.ts';
@@ -19,6 +20,7 @@ export const workloads: readonly Workload[] = [
   backlogWorkload,
   ...delayedWorkloads,
   stateMemory,
+  ...neighbourWorkloads,
 ];
 
 /** `metricsUrl`: the broker's, for figures of its memory. */
