@@ -72,11 +72,28 @@ describe('publishing', () => {
       .poll(async () => (await usage()).refusedTotal, { timeout: 20_000 })
       .toBeGreaterThan(0);
     expect((await usage()).storedBytes).toBeGreaterThanOrEqual(50_000);
-    await client.tenants.apply('full', { quota: { storedBytes: 0 } });
+    const retention = { ageMs: 1, bytes: 0, forever: false, unackedAgeMs: 0 };
+    await client.tenants.apply('full', { policy: { retention } });
     await refused;
     await publisher.close();
     expect((await client.topics.get(topic)).partitions[0]?.endOffset).toBe(10);
   }, 90_000);
+});
+
+describe('unary calls', () => {
+  it('are refused with the name of the quota and a delay, and charge nothing then', async () => {
+    const topic = await tenantWithTopic('calls', {
+      publishRecordsPerSecond: 1,
+      deliveryBytesPerSecond: 1_000,
+    });
+    await client.subscriptions.apply(topic, 'q', { kind: 'queue' });
+    await publish(topic, 1);
+    expect((await client.pull(topic, 'q', { waitMs: 5_000 })).length).toBe(1);
+    await expect(client.pull(topic, 'q')).rejects.toMatchObject({
+      reason: 'QUOTA_EXCEEDED',
+      metadata: { quota: 'delivery_bytes_per_second', scope: 'calls', limit: '1000' },
+    });
+  }, 60_000);
 });
 
 describe('deliveries', () => {
@@ -111,18 +128,20 @@ describe('deliveries', () => {
 describe('connections', () => {
   it('are counted per tenant while they have a stream open', async () => {
     const topic = await tenantWithTopic('few', { connections: 1 });
-    await publish(topic, 1);
-    const first = client.publisher(topic);
-    await first.publish({ value: 'a' });
+    const first = connect({ server: broker.server });
+    const publisher = first.publisher(topic);
+    await publisher.publish({ value: 'a' });
+    const usage = async () => (await client.tenants.get('few')).usage;
     await using second = connect({ server: broker.server });
-    const reader = second.reader(topic, { from: 'earliest' });
-    await expect(reader[Symbol.asyncIterator]().next()).rejects.toMatchObject({
-      reason: 'QUOTA_EXCEEDED',
-    });
+    const waiting = second.reader(topic, { from: 'earliest' })[Symbol.asyncIterator]().next();
+    await expect.poll(async () => (await usage()).refusedTotal).toBeGreaterThan(0);
     // The same connection may open as many streams as it likes.
-    await using again = client.reader(topic, { from: 'earliest' });
+    const again = first.reader(topic, { from: 'earliest' });
     expect((await again[Symbol.asyncIterator]().next()).done).toBe(false);
-    expect((await client.tenants.get('few')).usage.connections).toBe(1);
+    expect((await usage()).connections).toBe(1);
+    await first.close();
+    expect((await waiting).done).toBe(false);
+    expect((await usage()).connections).toBe(1);
   }, 60_000);
 });
 
