@@ -53,4 +53,4 @@ it('the page on tenants works as written', async () => {
   await millrace('topic', 'delete', 'acme/audit/logins');
   await millrace('topic', 'delete', 'acme/billing/invoices');
   expect(await millrace('tenant', 'delete', 'acme')).toContain('deleted tenant acme');
-}, 120_000);
+}, 240_000);
