@@ -56,14 +56,14 @@ async function noisyNeighbour(context: WorkloadContext): Promise<readonly Figure
   }
 }
 
-async function quietFor({ connect, seconds }: WorkloadContext, topic: string) {
-  const publisher = connect().publisher(topic);
+async function quietFor(context: WorkloadContext, topic: string) {
+  const publisher = context.connect().publisher(topic);
   const value = Buffer.alloc(valueBytes, 'q');
   const { latencies, elapsedMs } = await publishAtRate(
     publisher,
     value,
     quietRecordsPerSecond,
-    (passedMs) => passedMs > seconds * 1_000,
+    (passedMs) => passedMs > context.seconds * 1_000,
   );
   await publisher.close();
   const perSecond = Math.round((latencies.length * 1_000) / elapsedMs);

@@ -1,7 +1,7 @@
 // The quotas of all tenants and namespaces that have topics, and what each uses.
 //
 // Invariants:
-// - One ScopeQuota per scope, whatever opens its topics: a limit is shared by everybody in the scope and by nobody else.
+// - One ScopeQuota per scope, whatever opens its topics: a limit is shared by all in the scope and by nobody else.
 // - A scope without topics and connections is forgotten, so there are at most two per topic.
 import type { TopicName } from '../catalog/names.ts';
 import { noQuota, type Quota } from '../catalog/quota.ts';

@@ -2,8 +2,9 @@
 // https://en.wikipedia.org/wiki/Token_bucket
 //
 // Invariants:
-// - Over any time t at most rate * t + burst passes, plus what was on its way when the bucket ran dry: a bucket may owe,
-//   and what it owes is paid before anything more passes. So a batch larger than the burst passes too, and waits after.
+// - Over any time t at most rate * t + burst passes, plus what was on its way when the bucket ran dry: a bucket may
+//   owe, and what it owes is paid before anything more passes. So a batch larger than the burst passes, and others wait
+//   for it.
 // - The burst is one second's worth.
 // - What is unlimited is counted, and never holds anybody back.
 import { noQuota, type Quota } from '../catalog/quota.ts';

@@ -2,8 +2,8 @@
 //
 // Invariants:
 // - Publishing and delivery ask both; what passes is charged to both.
-// - An append of a stream is refused for a rate only when so much is owed that its publisher cannot be one that was told
-//   to wait: everybody else is held back by not being read.
+// - An append of a stream is refused for a rate only when so much is owed that its publisher cannot be one that was
+//   told to wait: everybody else is held back by not being read.
 import { BrokerError } from '../core/errors.ts';
 import { limits } from '../core/limits.ts';
 import { longerOf, type Hold, type ScopeQuota } from './quota-state.ts';

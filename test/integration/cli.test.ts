@@ -105,7 +105,7 @@ describe('millrace', () => {
     const said = await millrace([...topic, '--partitions', '5']);
     expect(said.stdout).toMatch(/topic once is there already.*\ndiffers.*partitions/);
     expect((await millrace(['topic', 'describe', 'once', '-o', 'json'])).stdout).toContain(
-      '"partitions":2,',
+      '"spec":{"partitions":2}',
     );
     const subscription = ['subscription', 'create', 'once', 's', '--if-not-exists'];
     expect((await millrace([...subscription, '--ack-deadline-ms', '30000'])).code).toBe(0);
