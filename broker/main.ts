@@ -7,6 +7,7 @@
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { policyDefaults, type Policy } from './catalog/policy.ts';
+import { openAccess } from './open-access.ts';
 import { Broker } from './cluster/broker.ts';
 import { lockDataDirectory } from './cluster/data-lock.ts';
 import { claimRoot, publishCheckpoint } from './cluster/root.ts';
@@ -133,7 +134,7 @@ async function serve(ground: Ground, hooks: StartHooks) {
     wrapStore = (store: ObjectStore) => store,
   } = hooks;
   const stopping = new AbortController();
-  const broker = await openBroker({
+  const { broker, catalog } = await openBroker({
     ...ground,
     stopping: stopping.signal,
     objects: { ...objects, store: wrapStore(objects.store) },
@@ -146,7 +147,9 @@ async function serve(ground: Ground, hooks: StartHooks) {
   await broker.refreshDisk();
   const stopUpkeep = startUpkeep(broker, settings, log, onFatal);
   const { host, port } = settings.listen;
-  const grpc = new GrpcServer({ host, port, broker, log });
+  const access = await openAccess(settings, catalog.state, systemClock, log);
+  const { control, audit } = access;
+  const grpc = new GrpcServer({ host, port, broker, catalog, access: control, audit, log });
   const grpcAddress = formatHostPort({ host, port: await grpc.listen() });
   broker.address = settings.advertiseAddress
     ? formatHostPort(settings.advertiseAddress)
@@ -156,6 +159,7 @@ async function serve(ground: Ground, hooks: StartHooks) {
     grpcAddress,
     async close() {
       await grpc.close(settings.shutdownGraceMs);
+      await access.close();
       stopping.abort(new Error('the broker stops'));
       await Promise.all([stopUpkeep(), broker.stopTiering()]);
       await broker.close();
@@ -177,7 +181,9 @@ interface Surroundings extends Ground {
   readonly tellWaiting: (why: string) => void;
 }
 
-async function openBroker(surroundings: Surroundings): Promise<Broker> {
+async function openBroker(
+  surroundings: Surroundings,
+): Promise<{ readonly broker: Broker; readonly catalog: CatalogStore }> {
   const { settings, volume, disk, log, brokerId, failPoint } = surroundings;
   const names = Array.from({ length: settings.shards }, (_, i) => String(i));
   const catalogJournal = await claimJournal(surroundings, catalogShard);
@@ -194,7 +200,7 @@ async function openBroker(surroundings: Surroundings): Promise<Broker> {
     const options = { ...journal, name, clock: systemClock, random: systemRandom };
     shards.set(name, await Shard.open({ ...options, tier: tierOf(name, journal.epoch) }));
   }
-  return Broker.open({
+  const broker = await Broker.open({
     identity: { clusterId: volume.clusterId, brokerId, version },
     catalog,
     catalogEpoch: catalogJournal.epoch,
@@ -208,6 +214,7 @@ async function openBroker(surroundings: Surroundings): Promise<Broker> {
     clusterPolicy: clusterPolicy(settings),
     objectStore: surroundings.objects.description,
   });
+  return { broker, catalog };
 }
 
 function clusterPolicy({ retentionAgeMs, backlogBytes, batchBytesMax }: Settings): Policy {

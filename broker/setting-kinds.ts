@@ -1,4 +1,5 @@
 // The kinds of settings: how a text is read, and what is said about it.
+import { parsePrincipal, type Principal } from './catalog/principal.ts';
 import { parseHostPort, type HostPort } from './host-port.ts';
 
 /** One row of the table, as documents and help texts show it. */
@@ -47,6 +48,24 @@ export function path(preset: string, texts: Texts): Setting<string> {
   return setting(texts, 'path', preset, allowed, preset, (text) =>
     text === '' || text.includes('\0') ? undefined : text,
   );
+}
+
+export function file(preset: string, texts: Texts): Setting<string | undefined> {
+  return setting(texts, 'path', preset, 'a path of a file', undefined, (text) =>
+    text === '' || text.includes('\0') ? undefined : text,
+  );
+}
+
+export function principals(texts: Texts): Setting<readonly Principal[]> {
+  const allowed =
+    'principals with commas between them, such as certificate:ops,token:admin; see docs/access.md';
+  return setting(texts, 'list', 'nobody', allowed, [], (text) => {
+    try {
+      return text.split(',').map((one) => parsePrincipal(one.trim()));
+    } catch {
+      return undefined;
+    }
+  });
 }
 
 export function storeUrl(preset: string, texts: Texts): Setting<string | undefined> {

@@ -14,12 +14,14 @@ import {
   bytes,
   choice,
   envPrefix,
+  file,
   flag,
   GiB,
   integer,
   MiB,
   optionalAddress,
   path,
+  principals,
   storeUrl,
   type Setting,
   type SettingRow,
@@ -47,7 +49,21 @@ const table = {
   allowUnauthenticated: flag({
     name: 'allow-unauthenticated',
     description:
-      'Needed to listen on an address that is not loopback: whoever reaches it may do everything.',
+      'Needed to listen on an address that is not loopback while nobody is asked who they are: whoever reaches it may do everything.',
+  }),
+  authConfig: file('none', {
+    name: 'auth-config',
+    description:
+      'Who is let in: a JSON file with API tokens, issuers of JWT and Kubernetes. With it or with --operators every call needs a credential.',
+  }),
+  operators: principals({
+    name: 'operators',
+    description: 'Who may do everything without a grant.',
+  }),
+  auditLog: file('`audit.log` in the data directory', {
+    name: 'audit-log',
+    description:
+      'Where denied and administrative calls are written, when every call needs a credential.',
   }),
   dataDir: path('./data', {
     name: 'data-dir',
@@ -159,8 +175,13 @@ export type FlagValues = Readonly<Record<string, string | boolean | undefined>>;
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 
-/** Variables of other programs of ours: the command line's server; the tests' cache of built services. */
-const foreignVariables = new Set(['MILLRACE_SERVER', 'MILLRACE_CACHE']);
+/** Variables of other programs of ours: the command line's server and token; the tests' cache of built services. */
+const foreignVariables = new Set([
+  'MILLRACE_SERVER',
+  'MILLRACE_TOKEN',
+  'MILLRACE_TOKEN_FILE',
+  'MILLRACE_CACHE',
+]);
 
 /** The table in its order. */
 export const settingRows: readonly SettingRow[] = Object.values(table);
@@ -174,6 +195,9 @@ export function readSettings(flags: FlagValues, env: Environment): Settings {
     httpListen: read(table.httpListen),
     advertiseAddress: read(table.advertiseAddress),
     allowUnauthenticated: read(table.allowUnauthenticated),
+    authConfig: read(table.authConfig),
+    operators: read(table.operators),
+    auditLog: read(table.auditLog),
     dataDir: read(table.dataDir),
     shards: read(table.shards),
     generationBytes: read(table.generationBytes),
@@ -229,14 +253,20 @@ function refuseUnknown(flags: FlagValues, env: Environment): void {
   }
 }
 
+/** Whether every call needs a credential. */
+export function asksWhoYouAre({ authConfig, operators }: Settings): boolean {
+  return authConfig !== undefined || operators.length > 0;
+}
+
 function checkTogether(settings: Settings): void {
   for (const key of ['listen', 'httpListen'] as const) {
-    if (settings.allowUnauthenticated || isLoopback(settings[key].host)) continue;
+    if (settings.allowUnauthenticated || asksWhoYouAre(settings)) continue;
+    if (isLoopback(settings[key].host)) continue;
     throw settingInvalid(
       table[key].flag,
       formatHostPort(settings[key]),
-      `an address that is not loopback needs ${table.allowUnauthenticated.flag}, because nobody ` +
-        'is asked who they are',
+      `an address that is not loopback needs ${table.authConfig.flag} or ${table.operators.flag}, so that callers are ` +
+        `asked who they are, or ${table.allowUnauthenticated.flag}`,
     );
   }
   const { listen, httpListen } = settings;

@@ -1,10 +1,13 @@
 // Options that several verbs share, and how their texts are read.
 import { InvalidArgumentError, Option, type Command } from 'commander';
+import { readFile } from 'node:fs/promises';
 import { connect, MillraceError, type Client } from '../client/src/index.ts';
+import { UsageError } from './exit.ts';
 
 export interface ClientOptions {
   readonly server: string;
   readonly output: 'json' | 'table';
+  readonly tokenFile?: string;
 }
 
 /** Adds --server and -o to a verb that talks to a broker. */
@@ -14,6 +17,12 @@ export function withClientOptions(command: Command): Command {
       new Option('--server <host:port>', 'the broker to talk to')
         .env('MILLRACE_SERVER')
         .default('127.0.0.1:6700'),
+    )
+    .addOption(
+      new Option(
+        '--token-file <path>',
+        'the token that says who you are; MILLRACE_TOKEN holds one itself',
+      ).env('MILLRACE_TOKEN_FILE'),
     )
     .addOption(
       new Option('-o, --output <format>', 'how to print')
@@ -29,7 +38,13 @@ export async function withClient(
 ): Promise<void> {
   // A person waits: long enough for a broker that restarts, not longer.
   const callTimeoutMs = 5_000;
-  const client = connect({ server: options.server, name: 'millrace-cli', callTimeoutMs });
+  const token = await tokenOf(options.tokenFile);
+  const client = connect({
+    server: options.server,
+    name: 'millrace-cli',
+    callTimeoutMs,
+    ...(token === undefined ? {} : { token }),
+  });
   try {
     await run(client);
   } catch (error) {
@@ -38,6 +53,21 @@ export async function withClient(
       : error;
   } finally {
     await client.close();
+  }
+}
+
+/** From a file or a variable, never from an argument: arguments are there for all to see. */
+async function tokenOf(file: string | undefined): Promise<string | undefined> {
+  const token = file === undefined ? process.env['MILLRACE_TOKEN'] : await readToken(file);
+  return token === undefined || token.trim() === '' ? undefined : token.trim();
+}
+
+async function readToken(file: string): Promise<string> {
+  try {
+    return await readFile(file, 'utf8');
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    throw new UsageError(`--token-file ${file} cannot be read: ${why}`);
   }
 }
 

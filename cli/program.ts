@@ -1,5 +1,9 @@
 // The commands of `millrace`.
 import { Command } from 'commander';
+import { auditCommand } from './commands/audit.ts';
+import { grantCommand } from './commands/grant.ts';
+import { tokenCommand } from './commands/token.ts';
+import { whoAmICommand } from './commands/whoami.ts';
 import { clusterCommand } from './commands/cluster.ts';
 import { consumeCommand } from './commands/consume.ts';
 import { dlqCommand } from './commands/dlq.ts';
@@ -34,6 +38,10 @@ export function program(): Command {
     .addCommand(subscriptionCommand())
     .addCommand(dlqCommand())
     .addCommand(clusterCommand())
+    .addCommand(grantCommand())
+    .addCommand(tokenCommand())
+    .addCommand(whoAmICommand())
+    .addCommand(auditCommand())
     .addCommand(fsckCommand())
     .addCommand(recoverCommand())
     .addCommand(benchCommand());

@@ -11,6 +11,16 @@ import { WireWriter } from '../../proto/wire/writer.ts';
 import type { CatalogCheckpointEntry, CatalogCounters, CatalogEvent } from './catalog-events.ts';
 import { decodeDeadLetterJob, encodeDeadLetterJob, readJobId } from './dead-letter-job-codec.ts';
 import {
+  decodeGrant,
+  decodeGrantKey,
+  decodeToken,
+  decodeTokenName,
+  encodeGrant,
+  encodeGrantKey,
+  encodeToken,
+  encodeTokenName,
+} from './access-codec.ts';
+import {
   bytesField,
   nameOf,
   numberField,
@@ -43,6 +53,10 @@ const eventCodes = {
   'tenant-created': 10,
   'tenant-changed': 11,
   'tenant-deleted': 12,
+  'grant-changed': 20,
+  'grant-removed': 21,
+  'token-created': 22,
+  'token-removed': 23,
 } as const satisfies Record<CatalogEvent['kind'], number>;
 
 const checkpointCodes = {
@@ -52,6 +66,8 @@ const checkpointCodes = {
   tombstone: 4,
   'dead-letter-job': 5,
   tenant: 6,
+  grant: 20,
+  token: 21,
 } as const satisfies Record<CatalogCheckpointEntry['kind'], number>;
 
 export function encodeCatalogEvent(event: CatalogEvent): Buffer {
@@ -85,6 +101,18 @@ export function encodeCatalogEvent(event: CatalogEvent): Buffer {
       writer.uint(3, tombstoneCodes[event.of]);
       writer.uint(4, event.id);
       writer.string(5, event.shard);
+      break;
+    case 'grant-changed':
+      writer.bytes(2, encodeGrant(event.grant));
+      break;
+    case 'grant-removed':
+      writer.bytes(2, encodeGrantKey(event));
+      break;
+    case 'token-created':
+      writer.bytes(2, encodeToken(event.token));
+      break;
+    case 'token-removed':
+      writer.bytes(2, encodeTokenName(event));
   }
   return writer.finish();
 }
@@ -135,6 +163,14 @@ export function decodeCatalogEvent(bytes: Uint8Array): CatalogEvent {
         if (of === 'topic') return { kind, of, id: topicId(id), shard };
         return { kind, of, id: subscriptionId(id), shard };
       }
+      case 'grant-changed':
+        return { kind, grant: decodeGrant(object) };
+      case 'grant-removed':
+        return { kind, ...decodeGrantKey(object) };
+      case 'token-created':
+        return { kind, token: decodeToken(object) };
+      case 'token-removed':
+        return { kind, ...decodeTokenName(object) };
     }
   });
 }
@@ -160,6 +196,12 @@ export function encodeCatalogCheckpoint(entry: CatalogCheckpointEntry): Buffer {
       break;
     case 'tombstone':
       writer.bytes(2, encodeTombstone(entry.tombstone));
+      break;
+    case 'grant':
+      writer.bytes(2, encodeGrant(entry.grant));
+      break;
+    case 'token':
+      writer.bytes(2, encodeToken(entry.token));
   }
   return writer.finish();
 }
@@ -187,6 +229,10 @@ export function decodeCatalogCheckpoint(bytes: Uint8Array): CatalogCheckpointEnt
         return { kind, job: decodeDeadLetterJob(object) };
       case 'tombstone':
         return { kind, tombstone: decodeTombstone(object) };
+      case 'grant':
+        return { kind, grant: decodeGrant(object) };
+      case 'token':
+        return { kind, token: decodeToken(object) };
     }
   });
 }

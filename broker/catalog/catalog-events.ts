@@ -4,9 +4,13 @@
 // the object's checkpoint entry still to come, ends in the same state.
 import type { SubscriptionId, TenantId, TopicId } from '../core/ids.ts';
 import type { DeadLetterJob } from './dead-letter-job.ts';
+import type { Grant } from './grant.ts';
 import type { SubscriptionName } from './names.ts';
+import type { Principal } from './principal.ts';
+import type { Scope } from './scope.ts';
 import type { Subscription } from './subscription.ts';
 import type { Tenant } from './tenant.ts';
+import type { ApiToken } from './token.ts';
 import type { ShardPartitions, Topic } from './topic.ts';
 
 /** A deleted topic whose data some shard has not yet durably dropped. */
@@ -60,7 +64,11 @@ export type CatalogEvent =
       readonly of: 'subscription';
       readonly id: SubscriptionId;
       readonly shard: string;
-    };
+    }
+  | { readonly kind: 'grant-changed'; readonly grant: Grant }
+  | { readonly kind: 'grant-removed'; readonly principal: Principal; readonly scope: Scope }
+  | { readonly kind: 'token-created'; readonly token: ApiToken }
+  | { readonly kind: 'token-removed'; readonly tenant: string; readonly name: string };
 
 /** The next number of each kind. They only rise. */
 export interface CatalogCounters {
@@ -77,4 +85,6 @@ export type CatalogCheckpointEntry =
   | { readonly kind: 'topic'; readonly topic: Topic }
   | { readonly kind: 'subscription'; readonly subscription: Subscription }
   | { readonly kind: 'dead-letter-job'; readonly job: DeadLetterJob }
-  | { readonly kind: 'tombstone'; readonly tombstone: Tombstone };
+  | { readonly kind: 'tombstone'; readonly tombstone: Tombstone }
+  | { readonly kind: 'grant'; readonly grant: Grant }
+  | { readonly kind: 'token'; readonly token: ApiToken };

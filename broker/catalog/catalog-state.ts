@@ -16,6 +16,7 @@ import { assert, defined, unreachable } from '../core/assert.ts';
 import { BrokerError } from '../core/errors.ts';
 import type { SubscriptionId, TopicId } from '../core/ids.ts';
 import { quoted } from '../core/quoted.ts';
+import { GrantTable, TokenTable } from './access-tables.ts';
 import type {
   CatalogCheckpointEntry,
   CatalogCounters,
@@ -27,6 +28,7 @@ import type {
 import { DeadLetterJobIndex } from './dead-letter-jobs.ts';
 import type { DeadLetterJob } from './dead-letter-job.ts';
 import { NameIndex } from './name-index.ts';
+import { everyName, namesWithin, type NameRange } from './name-ranges.ts';
 import type { SubscriptionName, TopicName } from './names.ts';
 import { pageOf, type Page, type PageRequest } from './page.ts';
 import { ScopeCounts, type Amounts } from './scope-counts.ts';
@@ -41,6 +43,8 @@ export class CatalogState {
   /** Data shards that take new partitions. */
   readonly shards: readonly string[];
   readonly deadLetterJobs = new DeadLetterJobIndex();
+  readonly grants = new GrantTable();
+  readonly tokens = new TokenTable();
   private next: CatalogCounters = {
     nextTopicId: 1,
     nextPartitionId: 1,
@@ -187,12 +191,16 @@ export class CatalogState {
     return this.subscriptionsByTopic.get(topicId)?.size ?? 0;
   }
 
-  /** Topics in the order of their full names that begin with the prefix. Throws ARGUMENT_INVALID. */
-  listTopics(prefix: string, request: PageRequest): Page<Topic> {
+  /** Topics in the order of full names: those with the prefix that lie in the ranges. Throws ARGUMENT_INVALID. */
+  listTopics(
+    prefix: string,
+    request: PageRequest,
+    within: readonly NameRange[] = [everyName],
+  ): Page<Topic> {
     return pageOf(
       request,
       prefix,
-      (text) => this.topicNames.from(text),
+      (text) => namesWithin(this.topicNames, within, text),
       (name) => defined(this.topicsByName.get(name), `topic ${name}`),
     );
   }
@@ -250,6 +258,16 @@ export class CatalogState {
         if (event.of === 'topic') clearShard(this.topicTombstones, event.id, event.shard);
         else clearShard(this.subscriptionTombstones, event.id, event.shard);
         return;
+      case 'grant-changed':
+        this.grants.put(event.grant);
+        return this.sawRevision(event.grant.revision);
+      case 'grant-removed':
+        return this.grants.remove(event);
+      case 'token-created':
+        this.tokens.put(event.token);
+        return this.sawRevision(event.token.revision);
+      case 'token-removed':
+        return this.tokens.remove(event);
       default:
         return unreachable(event);
     }
@@ -270,6 +288,8 @@ export class CatalogState {
     }
     for (const job of this.deadLetterJobs.all()) yield { kind: 'dead-letter-job', job };
     for (const tombstone of this.tombstones()) yield { kind: 'tombstone', tombstone };
+    for (const grant of this.grants.all()) yield { kind: 'grant', grant };
+    for (const token of this.tokens.all()) yield { kind: 'token', token };
   }
 
   /** Takes in one entry of a checkpoint, at its place in the journal. */
@@ -295,6 +315,12 @@ export class CatalogState {
           this.subscriptionTombstones.set(entry.tombstone.subscriptionId, entry.tombstone);
         }
         return;
+      case 'grant':
+        this.grants.put(entry.grant);
+        return this.sawRevision(entry.grant.revision);
+      case 'token':
+        this.tokens.put(entry.token);
+        return this.sawRevision(entry.token.revision);
       default:
         return unreachable(entry);
     }
@@ -421,6 +447,10 @@ export class CatalogState {
   private countSubscription({ topicId }: Subscription, sign: 1 | -1): void {
     const topic = this.topicsById.get(topicId);
     if (topic !== undefined) this.amounts.add(topic.name, { subscriptions: sign });
+  }
+
+  private sawRevision(revision: number): void {
+    this.raise({ ...this.next, nextRevision: revision + 1 });
   }
 
   private raise(counters: CatalogCounters): void {

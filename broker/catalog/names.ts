@@ -35,6 +35,17 @@ const namePartRule =
 const printable = new RegExp(`^[\\x20-\\x7e]{1,${limits.nameBytesMax}}$`);
 const printableRule = `is 1 to ${limits.nameBytesMax} printable ASCII characters`;
 
+/** Of a tenant, a namespace, a topic, a subscription, a token. */
+export function isNamePart(text: string): boolean {
+  return namePart.test(text);
+}
+
+/** `field`: what it is the name of. Throws NAME_INVALID. */
+export function parseNamePart(field: string, text: string): string {
+  if (!namePart.test(text)) throw nameInvalid(field, text, namePartRule);
+  return text;
+}
+
 /** Reads `tenant/namespace/topic` or `topic`, which means `public/default/topic`. Throws NAME_INVALID. */
 export function parseTopicName(text: string): TopicName {
   const parts = text.split('/', 4);

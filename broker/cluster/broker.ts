@@ -5,6 +5,7 @@
 // - Publishing is admitted against the disk and the quotas here, in one place, for every way of publishing.
 import { QuotaRegistry } from '../access/quota-registry.ts';
 import type { PublishMode } from '../access/topic-quota.ts';
+import type { NameRange } from '../catalog/name-ranges.ts';
 import {
   parseConsumerName,
   parsePublisherName,
@@ -139,8 +140,11 @@ export class Broker {
     return plan;
   }
 
-  listTopics(request: PageRequest & { readonly prefix: string }): Page<Topic> {
-    return this.state.listTopics(request.prefix, request);
+  listTopics(
+    request: PageRequest & { readonly prefix: string },
+    within: readonly NameRange[],
+  ): Page<Topic> {
+    return this.state.listTopics(request.prefix, request, within);
   }
 
   /** `topicId` as text; empty: whichever is there. */

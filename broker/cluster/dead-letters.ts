@@ -107,8 +107,11 @@ export class DeadLetters {
     }
   }
 
-  /** Those that hold letters, and those that are named, in the order of names. Throws ARGUMENT_INVALID. */
-  topics(request: PageRequest): Page<DeadLetterTopic> {
+  /**
+   * Those that hold letters, and those that are named, in the order of names; of both, and of what sends there, only
+   * what `mayView`. Throws ARGUMENT_INVALID.
+   */
+  topics(request: PageRequest, mayView: (topic: string) => boolean): Page<DeadLetterTopic> {
     const { catalog, directory } = this.context;
     const sourcesOf = new Map<string, { topic: string; subscription: string }[]>();
     const sources = (name: string) => {
@@ -124,7 +127,7 @@ export class DeadLetters {
         sources(spec.deadLetterTopic).push({ topic, subscription: name });
       }
     }
-    const names = [...sourcesOf.keys()].sort();
+    const names = [...sourcesOf.keys()].filter(mayView).sort();
     return pageOf(
       request,
       '',
@@ -134,7 +137,7 @@ export class DeadLetters {
         return {
           name,
           exists: open !== undefined,
-          sources: sources(name),
+          sources: sources(name).filter(({ topic }) => mayView(topic)),
           ...this.holding(open),
         };
       },

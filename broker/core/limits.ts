@@ -165,6 +165,48 @@ export const limits = {
   /** 100 years: longest delay, time to live and idle time (reject). */
   farFutureMs: 100 * 365.25 * 24 * 3600 * 1000,
 
+  // --- Access ------------------------------------------------------------------------------------------
+  /** A principal's text (reject). */
+  principalBytesMax: 512,
+  /** Grants of an installation (reject): about 400 bytes of memory each. */
+  grantsMax: 100_000,
+  /** Grants in the scopes of one tenant (reject): its administrators cannot use up what others need. */
+  grantsPerTenantMax: 10_000,
+  /** Grants of one principal (reject): a list of topics looks through them. */
+  grantsPerPrincipalMax: 1_000,
+  /** API tokens of an installation, and of one tenant (reject). */
+  tokensMax: 10_000,
+  tokensPerTenantMax: 1_000,
+  /** A bearer credential, before anything in it is read (reject). */
+  credentialBytesMax: 16 * KiB,
+  /** How far the clocks of an issuer and of this machine may be apart. */
+  credentialClockToleranceMs: 30_000,
+  /** Credentials that were found good are remembered (spill), not longer than a minute: keys may be withdrawn. */
+  verifiedCredentialsMax: 10_000,
+  verifiedCredentialMs: 60_000,
+  /** An issuer's keys: how old they may be before they are asked for again, and how often a key that is not known may
+   *  be asked for; how long the last ones do while the issuer cannot be reached. */
+  issuerKeysFreshMs: 60_000,
+  issuerKeysRetryMs: 5_000,
+  issuerKeysKeptMs: 24 * 3600 * 1000,
+  /** One answer of an issuer (reject), and the time for it. */
+  issuerAnswerBytesMax: 256 * KiB,
+  issuerAnswerMs: 3_000,
+  /** Issuers in the settings (reject), and keys of one (reject). */
+  issuersMax: 64,
+  issuerKeysMax: 256,
+  /** How soon an expired credential or a revoked grant ends what is open, when nobody says so at once. */
+  accessCheckMs: 250,
+  /** Lines that wait for the audit log (spill: the others are counted). */
+  auditLinesPendingMax: 10_000,
+  /** Bytes of one file of the audit log, and files that are kept. */
+  auditFileBytesMax: 16 * MiB,
+  auditFilesMax: 8,
+  /** Denials of one caller that get a line of their own, per minute (spill: the others are counted). */
+  auditDenialsPerMinute: 20,
+  /** Callers whose denials are counted apart (spill: together). */
+  auditCallersMax: 10_000,
+
   // --- Connections -------------------------------------------------------------------------------------
   connectionsMax: 20_000,
   streamsPerConnectionMax: 1_000,

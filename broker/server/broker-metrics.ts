@@ -17,6 +17,16 @@ export function registerBrokerMetrics(metrics: Metrics, broker: Broker, server: 
     ['millrace_connections', 'Open client connections.', () => server.connectionCount],
     ['millrace_streams', 'Open publish, consume and read streams.', () => server.streamCount],
     [
+      'millrace_unauthenticated_calls_total',
+      'Calls without a credential that is good.',
+      () => server.gateFigures.unauthenticated,
+    ],
+    [
+      'millrace_denied_calls_total',
+      'Calls that no grant allowed; opens on publish and consume streams are not among them.',
+      () => server.gateFigures.denied,
+    ],
+    [
       'millrace_publish_pending_bytes',
       'Bytes that were published and are not durable yet.',
       () => broker.publishBudget.usedBytes,

@@ -11,17 +11,23 @@ import { resolvePosition } from '../cluster/positions.ts';
 import { BrokerError } from '../core/errors.ts';
 import { ReadRequestSchema, type ReadRequest } from '../../proto/gen/millrace/v1/read_pb.ts';
 import { ConsumeSession } from './consume-session.ts';
+import { callerOf } from './gate.ts';
 import { decodeMessage } from './grpc-method.ts';
 import { acknowledge, pull } from './pull.ts';
 import { ReadSession, type ReadPlan } from './read-session.ts';
-import type { Sessions } from './sessions.ts';
 import { serviceError } from './status.ts';
+import type { StreamSurroundings } from './sessions.ts';
 import { numberFromProto, positionFromProto } from './subscription-convert.ts';
 
-export function consumeService(broker: Broker, sessions: Sessions): UntypedServiceImplementation {
+export function consumeService(
+  broker: Broker,
+  { sessions, gate }: StreamSurroundings,
+): UntypedServiceImplementation {
   return {
     consumeStream(call: ServerDuplexStream<Buffer, Buffer>) {
-      sessions.add(call, new ConsumeSession(call, broker));
+      const session = new ConsumeSession(call, broker, callerOf(call));
+      sessions.add(call, session);
+      gate.watch(call, session);
     },
     pull(call: ServerUnaryCall<Buffer, unknown>, callback: sendUnaryData<unknown>) {
       pull(broker, call, callback);
@@ -35,7 +41,10 @@ export function consumeService(broker: Broker, sessions: Sessions): UntypedServi
   };
 }
 
-export function readService(broker: Broker, sessions: Sessions): UntypedServiceImplementation {
+export function readService(
+  broker: Broker,
+  { sessions, gate }: StreamSurroundings,
+): UntypedServiceImplementation {
   return {
     read(call: ServerWritableStream<Buffer, Buffer>) {
       void startReading(call).catch((error: unknown) => call.emit('error', serviceError(error)));
@@ -43,10 +52,13 @@ export function readService(broker: Broker, sessions: Sessions): UntypedServiceI
   };
 
   async function startReading(call: ServerWritableStream<Buffer, Buffer>): Promise<void> {
-    const plan = await planRead(broker, decodeMessage(ReadRequestSchema, call.request));
+    const request = decodeMessage(ReadRequestSchema, call.request);
+    const plan = await planRead(broker, request);
     if (call.cancelled) return;
     const session = new ReadSession(call, plan, broker.clock);
     sessions.add(call, session);
+    gate.watch(call, session);
+    callerOf(call).open(request.topic, (denied) => session.close(denied));
     await session.run();
   }
 }

@@ -33,6 +33,7 @@ import {
   NoticeSchema,
 } from '../../proto/gen/millrace/v1/stream_pb.ts';
 import { WireWriter } from '../../proto/wire/writer.ts';
+import type { Caller } from './caller.ts';
 import { boundStreamBuffers } from './grpc-window.ts';
 import { HeldBack, throttledNotice } from './held-back.ts';
 import { settleRanges } from './settle.ts';
@@ -57,6 +58,7 @@ export class ConsumeSession implements Consumer {
   name = '';
   private readonly call: ServerDuplexStream<Buffer, Buffer>;
   private readonly broker: Broker;
+  private readonly caller: Caller;
   private subscription: OpenSubscription | undefined;
   private quota: TopicQuota | undefined;
   private readonly heldBack: HeldBack;
@@ -69,9 +71,10 @@ export class ConsumeSession implements Consumer {
   private outputFull = false;
   private frame: WireWriter | undefined;
 
-  constructor(call: ServerDuplexStream<Buffer, Buffer>, broker: Broker) {
+  constructor(call: ServerDuplexStream<Buffer, Buffer>, broker: Broker, caller: Caller) {
     this.call = call;
     this.broker = broker;
+    this.caller = caller;
     this.number = broker.nextConsumerNumber();
     boundStreamBuffers(call, 1);
     this.heldBack = new HeldBack(broker.clock, {
@@ -187,6 +190,7 @@ export class ConsumeSession implements Consumer {
   }
 
   private opened(open: ConsumerOpen): void {
+    this.caller.open(open.topic, (denied) => this.close(denied));
     const kind = kindFromProto(open.kind);
     const subscription = this.broker.openSubscription(open.topic, open.subscription, kind);
     this.name = this.broker.consumerName(open.consumer);

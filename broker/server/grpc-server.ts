@@ -10,11 +10,15 @@ import type { DescFile, DescService } from '@bufbuild/protobuf';
 import { toBinary } from '@bufbuild/protobuf';
 import { FileDescriptorProtoSchema } from '@bufbuild/protobuf/wkt';
 import type { ServerHttp2Session } from 'node:http2';
+import type { AccessControl } from '../access/access-control.ts';
+import type { Audit } from '../access/audit-log.ts';
 import type { Broker } from '../cluster/broker.ts';
 import { defined } from '../core/assert.ts';
 import { BrokerError } from '../core/errors.ts';
 import { limits } from '../core/limits.ts';
 import type { Log } from '../core/log.ts';
+import type { CatalogStore } from '../shard/catalog-store.ts';
+import { AccessService } from '../../proto/gen/millrace/v1/access_pb.ts';
 import { ClusterService } from '../../proto/gen/millrace/v1/cluster_pb.ts';
 import { ConsumeService } from '../../proto/gen/millrace/v1/consume_pb.ts';
 import { DeadLetterService } from '../../proto/gen/millrace/v1/dead_letter_pb.ts';
@@ -23,9 +27,11 @@ import { ReadService } from '../../proto/gen/millrace/v1/read_pb.ts';
 import { SubscriptionService } from '../../proto/gen/millrace/v1/subscription_pb.ts';
 import { TenantService } from '../../proto/gen/millrace/v1/tenant_pb.ts';
 import { TopicService } from '../../proto/gen/millrace/v1/topic_pb.ts';
+import { accessService } from './access-service.ts';
 import { clusterService } from './cluster-service.ts';
 import { consumeService, readService } from './consume-services.ts';
 import { deadLetterService } from './dead-letter-service.ts';
+import { Gate, type GateFigures } from './gate.ts';
 import { serviceDefinition } from './grpc-method.ts';
 import { watchSessions, widenStreamWindows } from './grpc-window.ts';
 import { publishService } from './publish-service.ts';
@@ -38,6 +44,9 @@ export interface GrpcOptions {
   readonly host: string;
   readonly port: number;
   readonly broker: Broker;
+  readonly access: AccessControl;
+  readonly audit: Audit;
+  readonly catalog: CatalogStore;
   readonly log: Log;
 }
 
@@ -50,14 +59,17 @@ const services: readonly DescService[] = [
   DeadLetterService,
   TenantService,
   ClusterService,
+  AccessService,
 ];
 
 export class GrpcServer {
   private readonly options: GrpcOptions;
   private readonly server: Server;
   private readonly sessions = new Sessions();
+  private readonly gate: Gate;
   private readonly health: HealthImplementation;
   private readonly connections = new Set<ServerHttp2Session>();
+  private isClosed = false;
 
   constructor(options: GrpcOptions) {
     this.options = options;
@@ -71,21 +83,24 @@ export class GrpcServer {
       'grpc-node.max_session_memory': limits.sessionMemoryMiB,
     });
     widenStreamWindows(this.server);
-    const { broker } = options;
+    const { broker, access, audit, catalog } = options;
+    this.gate = new Gate(access, audit);
+    const streams = { sessions: this.sessions, gate: this.gate };
     const implementations: Record<string, UntypedServiceImplementation> = {
-      [PublishService.name]: publishService(broker, this.sessions),
-      [ReadService.name]: readService(broker, this.sessions),
-      [ConsumeService.name]: consumeService(broker, this.sessions),
+      [PublishService.name]: publishService(broker, streams),
+      [ReadService.name]: readService(broker, streams),
+      [ConsumeService.name]: consumeService(broker, streams),
       [TopicService.name]: topicService(broker),
       [SubscriptionService.name]: subscriptionService(broker),
       [DeadLetterService.name]: deadLetterService(broker),
       [TenantService.name]: tenantService(broker),
       [ClusterService.name]: clusterService(broker),
+      [AccessService.name]: accessService({ catalog, gate: this.gate, clock: broker.clock }),
     };
     for (const service of services) {
       const implementation = implementations[service.name];
       if (implementation === undefined) throw new Error(`${service.name} is not implemented`);
-      this.server.addService(serviceDefinition(service), implementation);
+      this.server.addService(serviceDefinition(service), this.gate.guard(service, implementation));
     }
     const statuses = Object.fromEntries(services.map(({ typeName }) => [typeName, 'SERVING']));
     this.health = new HealthImplementation({ '': 'SERVING', ...statuses });
@@ -101,6 +116,10 @@ export class GrpcServer {
     return this.sessions.count;
   }
 
+  get gateFigures(): GateFigures {
+    return this.gate.figures;
+  }
+
   /** The port it listens on. Throws LISTEN_FAILED. */
   async listen(): Promise<number> {
     const { host, port } = this.options;
@@ -112,6 +131,7 @@ export class GrpcServer {
       });
     });
     watchSessions(this.server, (session) => this.admit(session));
+    if (!this.options.access.isOpen) this.checkAccessLater();
     return bound;
   }
 
@@ -132,7 +152,17 @@ export class GrpcServer {
     );
     // One turn of the loop, so that the status reaches clients before their connection ends.
     await Promise.race([ended, this.options.broker.sleep(100)]);
+    this.isClosed = true;
     this.server.forceShutdown();
+  }
+
+  /** What expires, and what nobody told the gate of. */
+  private checkAccessLater(): void {
+    this.options.broker.clock.after(limits.accessCheckMs, () => {
+      if (this.isClosed) return;
+      this.gate.check();
+      this.checkAccessLater();
+    });
   }
 
   private admit(session: ServerHttp2Session): void {

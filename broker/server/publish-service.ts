@@ -12,11 +12,15 @@ import type { Broker } from '../cluster/broker.ts';
 import { BrokerError } from '../core/errors.ts';
 import { deliveryTerms } from './delivery-terms.ts';
 import { errorItem, serviceError } from './status.ts';
-import type { Sessions } from './sessions.ts';
+import { callerOf } from './gate.ts';
+import type { StreamSurroundings } from './sessions.ts';
 import { PublishSession } from './publish-session.ts';
 import { decodePublishRequest } from './wire/publish-request-codec.ts';
 
-export function publishService(broker: Broker, sessions: Sessions): UntypedServiceImplementation {
+export function publishService(
+  broker: Broker,
+  { sessions, gate }: StreamSurroundings,
+): UntypedServiceImplementation {
   return {
     publish(call: ServerUnaryCall<Buffer, unknown>, callback: sendUnaryData<unknown>) {
       void publish(broker, call.request).then(
@@ -25,7 +29,9 @@ export function publishService(broker: Broker, sessions: Sessions): UntypedServi
       );
     },
     publishStream(call: ServerDuplexStream<Buffer, Buffer>) {
-      sessions.add(call, new PublishSession(call, broker));
+      const session = new PublishSession(call, broker, callerOf(call));
+      sessions.add(call, session);
+      gate.watch(call, session);
     },
   };
 }

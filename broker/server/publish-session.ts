@@ -28,6 +28,7 @@ import {
 import { NoticeKind, NoticeSchema } from '../../proto/gen/millrace/v1/stream_pb.ts';
 import { WireWriter } from '../../proto/wire/writer.ts';
 import { deliveryTerms } from './delivery-terms.ts';
+import type { Caller, Opened } from './caller.ts';
 import { boundStreamBuffers } from './grpc-window.ts';
 import { HeldBack, throttledNotice } from './held-back.ts';
 import { errorItem, serviceError } from './status.ts';
@@ -35,14 +36,22 @@ import { decodePublishFrame, writeAppendResult, type AppendFrame } from './wire/
 
 const field = { opened: 1, results: 2, notice: 3 } as const;
 
-type Publisher = OpenPublisher | 'opening';
+type Publisher = AllowedPublisher | 'opening';
+
+/** `denied`: the right to publish there was revoked since it was opened. */
+interface AllowedPublisher {
+  readonly publisher: OpenPublisher;
+  readonly right: Opened;
+  /** Tells the quotas that the publisher is gone. */
+  readonly leaveQuota: () => void;
+  denied: BrokerError | undefined;
+}
 
 export class PublishSession {
   private readonly call: ServerDuplexStream<Buffer, Buffer>;
   private readonly broker: Broker;
+  private readonly caller: Caller;
   private readonly publishers = new Map<number, Publisher>();
-  /** How the quotas are told that a publisher is gone. */
-  private readonly streams = new Map<number, () => void>();
   private opening = 0;
   /** Frames that wait for an open to finish: appends must not overtake it. */
   private waiting: Buffer[] = [];
@@ -59,9 +68,10 @@ export class PublishSession {
   private readonly charged = new Set<TopicQuota>();
   private readonly heldBack: HeldBack;
 
-  constructor(call: ServerDuplexStream<Buffer, Buffer>, broker: Broker) {
+  constructor(call: ServerDuplexStream<Buffer, Buffer>, broker: Broker, caller: Caller) {
     this.call = call;
     this.broker = broker;
+    this.caller = caller;
     boundStreamBuffers(call);
     this.heldBack = new HeldBack(broker.clock, {
       hold: (nowMs) => this.hold(nowMs),
@@ -145,19 +155,49 @@ export class PublishSession {
     }
     this.publishers.set(handle, 'opening');
     this.opening++;
-    void this.broker.openPublisher(open.topic, open.publisher, open.publisherEpoch).then(
+    void this.openAllowed(open).then(
       (publisher) => this.opened(handle, publisher),
       (error: unknown) => this.opened(handle, toBrokerError(error)),
     );
   }
 
-  private opened(handle: number, publisher: OpenPublisher | BrokerError): void {
+  private async openAllowed(open: PublisherOpen): Promise<AllowedPublisher> {
+    let revoked: BrokerError | undefined;
+    let allowed: AllowedPublisher | undefined;
+    const right = this.caller.open(open.topic, (denied) => {
+      revoked = denied;
+      if (allowed !== undefined) allowed.denied = denied;
+    });
+    try {
+      const { topic, publisher: name, publisherEpoch } = open;
+      const publisher = await this.broker.openPublisher(topic, name, publisherEpoch);
+      allowed = { publisher, right, leaveQuota: this.enterQuota(publisher), denied: revoked };
+      return allowed;
+    } catch (error) {
+      right.release();
+      throw error;
+    }
+  }
+
+  /** Counts the connection of its tenant. Throws QUOTA_EXCEEDED. */
+  private enterQuota(publisher: OpenPublisher): () => void {
+    try {
+      return publisher.topic.quota.openStream(this.call.getPeer());
+    } catch (error) {
+      publisher.close();
+      throw error;
+    }
+  }
+
+  private opened(handle: number, allowed: AllowedPublisher | BrokerError): void {
     this.opening--;
     if (this.state === 'ended') {
-      if (!(publisher instanceof BrokerError)) publisher.close();
+      if (!(allowed instanceof BrokerError)) closeAllowed(allowed);
       return;
     }
-    this.answerOpen(handle, this.counted(handle, publisher));
+    if (allowed instanceof BrokerError) this.publishers.delete(handle);
+    else this.publishers.set(handle, allowed);
+    this.answerOpen(handle, allowed instanceof BrokerError ? allowed : allowed.publisher);
     if (this.opening > 0) return;
     const items = this.afterOpens;
     this.afterOpens = undefined;
@@ -167,25 +207,6 @@ export class PublishSession {
     for (const frame of frames) this.receive(frame);
     this.flowControl();
     this.endWhenAnswered();
-  }
-
-  /** As it is, or why its tenant may have no further connection. */
-  private counted(
-    handle: number,
-    publisher: OpenPublisher | BrokerError,
-  ): OpenPublisher | BrokerError {
-    let outcome = publisher;
-    if (!(publisher instanceof BrokerError)) {
-      try {
-        this.streams.set(handle, publisher.topic.quota.openStream(this.call.getPeer()));
-      } catch (thrown) {
-        publisher.close();
-        outcome = toBrokerError(thrown);
-      }
-    }
-    if (outcome instanceof BrokerError) this.publishers.delete(handle);
-    else this.publishers.set(handle, outcome);
-    return outcome;
   }
 
   private answerOpen(handle: number, publisher: OpenPublisher | BrokerError): void {
@@ -279,17 +300,16 @@ export class PublishSession {
         `no publisher is open as handle ${handle}; open one first`,
       );
     }
-    publisher.check();
-    return publisher;
+    if (publisher.denied !== undefined) throw publisher.denied;
+    publisher.publisher.check();
+    return publisher.publisher;
   }
 
   private closePublisher(handle: number): void {
     const publisher = this.publishers.get(handle);
     if (publisher === undefined || publisher === 'opening') return;
-    publisher.close();
+    closeAllowed(publisher);
     this.publishers.delete(handle);
-    this.streams.get(handle)?.();
-    this.streams.delete(handle);
   }
 
   /** Where the next answers go; they are sent when the present turn of work is done. */
@@ -358,12 +378,16 @@ export class PublishSession {
     this.state = 'ended';
     this.stopWaiting();
     this.heldBack.end();
-    for (const close of this.streams.values()) close();
-    this.streams.clear();
     for (const publisher of this.publishers.values()) {
-      if (publisher !== 'opening') publisher.close();
+      if (publisher !== 'opening') closeAllowed(publisher);
     }
     this.publishers.clear();
     this.waiting = [];
   }
+}
+
+function closeAllowed({ publisher, right, leaveQuota }: AllowedPublisher): void {
+  right.release();
+  leaveQuota();
+  publisher.close();
 }

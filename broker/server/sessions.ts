@@ -1,11 +1,18 @@
 // The streams that are open now, so that a shutdown can tell each of them and end them.
 import type { BrokerError } from '../core/errors.ts';
+import type { Gate } from './gate.ts';
 
 export interface Session {
   /** Tells the client that the stream ends after so many ms. */
   announceClosing(graceMs: number): void;
   /** Ends the stream with the error. */
   close(error: BrokerError): void;
+}
+
+/** Who wants to know of each stream that is opened. */
+export interface StreamSurroundings {
+  readonly sessions: Sessions;
+  readonly gate: Gate;
 }
 
 interface Ending {

@@ -19,6 +19,8 @@ const codesByReason: Partial<Record<ErrorReason, status>> = {
   REVISION_MISMATCH: status.ABORTED,
   OFFSET_MISMATCH: status.ABORTED,
   CANCELLED: status.CANCELLED,
+  UNAUTHENTICATED: status.UNAUTHENTICATED,
+  CREDENTIAL_EXPIRED: status.UNAUTHENTICATED,
 };
 
 export function statusCode(error: BrokerError): status {
@@ -46,8 +48,8 @@ export function statusCode(error: BrokerError): status {
   }
 }
 
-/** What ends a call: code, message, and google.rpc.Status in the trailer. */
-export function serviceError(thrown: unknown): ServiceError {
+/** What ends a call: code, message, and google.rpc.Status in the trailer. `reason` is for ourselves. */
+export function serviceError(thrown: unknown): ServiceError & { readonly reason: ErrorReason } {
   const error = toBrokerError(thrown);
   const code = statusCode(error);
   const details = [
@@ -67,7 +69,8 @@ export function serviceError(thrown: unknown): ServiceError {
   const rich = create(StatusSchema, { code, message: error.message, details });
   const metadata = new Metadata();
   metadata.set('grpc-status-details-bin', Buffer.from(toBinary(StatusSchema, rich)));
-  return Object.assign(new Error(error.message), { code, details: error.message, metadata });
+  const { message, reason } = error;
+  return Object.assign(new Error(message), { code, details: message, metadata, reason });
 }
 
 /** One failed item of a stream that goes on. */

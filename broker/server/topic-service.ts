@@ -41,8 +41,8 @@ export function topicService(broker: Broker): UntypedServiceImplementation {
     getTopic: unary(getTopic, ({ name }) => ({
       topic: describe(broker, broker.topic(name).topic),
     })),
-    listTopics: unary(listTopics, ({ prefix, pageSize, pageToken }) => {
-      const page = broker.listTopics({ prefix, pageSize, pageToken });
+    listTopics: unary(listTopics, ({ prefix, pageSize, pageToken }, caller) => {
+      const page = broker.listTopics({ prefix, pageSize, pageToken }, caller.viewable());
       return {
         topics: page.items.map((topic) => describe(broker, topic)),
         nextPageToken: page.nextPageToken,

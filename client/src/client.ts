@@ -3,11 +3,13 @@
 // Invariants:
 // - Synchronous and lazy: a broker that is not there yet is no error, everything waits for it.
 // - `close()` closes whatever was opened through the client, then the connection.
+import { Access } from './admin/access.ts';
 import { getCluster, type Cluster } from './admin/cluster.ts';
 import { DeadLetters } from './admin/dead-letters.ts';
 import { Subscriptions } from './admin/subscriptions.ts';
 import { Tenants } from './admin/tenants.ts';
 import { Topics } from './admin/topics.ts';
+import type { TokenSource } from './bearer.ts';
 import { Connection } from './connection.ts';
 import { acknowledge, type AckRange, type RefusedAck } from './consume/acknowledge.ts';
 import { consumeSettings, type ConsumeOptions } from './consume/consume-options.ts';
@@ -27,6 +29,8 @@ export interface ConnectOptions {
   readonly server?: string;
   /** Told to the broker as the user agent. Default `millrace-client`. */
   readonly name?: string;
+  /** Says who this client is: a token, or what gives one at each call. */
+  readonly token?: TokenSource;
   /** A call of administration fails after so long; reads are tried again until then. Default 30,000. */
   readonly callTimeoutMs?: number;
 }
@@ -68,6 +72,8 @@ export class Client implements AsyncDisposable {
   readonly subscriptions: Subscriptions;
   /** What to do with dead letters. */
   readonly deadLetters: DeadLetters;
+  /** Administration of grants and API tokens. */
+  readonly access: Access;
   private readonly opened = new Set<Closable>();
 
   constructor(options: ConnectOptions) {
@@ -75,12 +81,14 @@ export class Client implements AsyncDisposable {
       options.server ?? '127.0.0.1:6700',
       options.name ?? 'millrace-client',
       options.callTimeoutMs,
+      options.token,
     );
     this.publishStream = new PublishStream(this.connection);
     this.topics = new Topics(this.connection);
     this.tenants = new Tenants(this.connection);
     this.subscriptions = new Subscriptions(this.connection);
     this.deadLetters = new DeadLetters(this.connection);
+    this.access = new Access(this.connection);
   }
 
   /**

@@ -15,6 +15,7 @@ import type {
 import { Client as GrpcClient, credentials, type ClientUnaryCall } from '@grpc/grpc-js';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Backoff, backoffMs } from './backoff.ts';
+import { bearer, type TokenSource } from './bearer.ts';
 import { clientError, toMillraceError } from './errors.ts';
 import { decodeMessage, encodeMessage, isRead, methodPath } from './grpc-method.ts';
 import { RawBidiStream, RawServerStream, type StreamEvents } from './raw-stream.ts';
@@ -51,6 +52,7 @@ export class Connection {
     server: string,
     name: string,
     callTimeoutMs: number = connectionLimits.unaryDeadlineMs,
+    token?: TokenSource,
   ) {
     this.server = server;
     this.callTimeoutMs = callTimeoutMs;
@@ -64,6 +66,7 @@ export class Connection {
       'grpc.keepalive_timeout_ms': connectionLimits.keepaliveTimeoutMs,
       'grpc.max_receive_message_length': connectionLimits.responseBytesMax,
       'grpc-node.flow_control_window': connectionLimits.receiveWindowBytes,
+      ...(token === undefined ? {} : { interceptors: [bearer(token)] }),
     });
   }
 

@@ -130,6 +130,8 @@ export function toMillraceError(thrown: unknown): MillraceError {
 /** Waiting and doing the same again may help, without anything else being done. */
 export function isTransient(error: MillraceError): boolean {
   if (error.reason === 'CLIENT_CLOSED' || error.reason === 'DELIVERY_TIMEOUT') return false;
+  // The stream was fine until its token expired; with the next one it is again, or the open says why not.
+  if (error.reason === 'CREDENTIAL_EXPIRED') return true;
   return error.kind === 'unavailable' || error.kind === 'exhausted';
 }
 

@@ -1,4 +1,5 @@
 // @millrace/client: everything that is public.
+export type { ApiToken, Caller, CreatedToken, Grant, Role } from './admin/access.ts';
 export type { Cluster } from './admin/cluster.ts';
 export type { BrowsedRecord, BrowseOptions, RecordState } from './admin/browse.ts';
 export type {
@@ -63,6 +64,7 @@ export type {
   TopicSpecPatch,
   TopicStatus,
 } from './admin/topics.ts';
+export type { TokenSource } from './bearer.ts';
 export {
   connect,
   type Client,

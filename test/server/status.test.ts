@@ -10,6 +10,12 @@ import { Effect } from '../../proto/gen/millrace/v1/error_pb.ts';
 
 /** Written out, so that a reason that moves to another code fails here: clients of all languages decide by it. */
 const codes: Readonly<Record<ErrorReason, status>> = {
+  UNAUTHENTICATED: status.UNAUTHENTICATED,
+  CREDENTIAL_EXPIRED: status.UNAUTHENTICATED,
+  PERMISSION_DENIED: status.PERMISSION_DENIED,
+  ISSUER_UNAVAILABLE: status.UNAVAILABLE,
+  TOKEN_EXISTS: status.FAILED_PRECONDITION,
+  TOKEN_NOT_FOUND: status.NOT_FOUND,
   ARGUMENT_INVALID: status.INVALID_ARGUMENT,
   FRAME_MALFORMED: status.INVALID_ARGUMENT,
   STREAM_PROTOCOL: status.INVALID_ARGUMENT,

@@ -68,7 +68,7 @@ export const layerTable: Readonly<Record<Layer, LayerRule>> = {
   log: { layers: ['core', 'batch', 'journal', 'tier', 'wire'], packages: [] },
   subscription: { layers: ['core', 'batch', 'log', 'wire'], packages: [] },
   catalog: { layers: ['core', 'wire'], packages: [] },
-  access: { layers: ['core', 'catalog', 'wire'], packages: [] },
+  access: { layers: ['core', 'catalog', 'wire'], packages: ['jose'] },
   shard: {
     layers: [
       'core',

@@ -2,17 +2,87 @@
 // @generated from file millrace/v1/permission.proto (package millrace.v1, syntax proto3)
 /* eslint-disable */
 
-import type { GenEnum, GenExtension, GenFile } from "@bufbuild/protobuf/codegenv2";
-import { enumDesc, extDesc, fileDesc } from "@bufbuild/protobuf/codegenv2";
+import type { GenEnum, GenExtension, GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
+import { enumDesc, extDesc, fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
 import type { MethodOptions } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_descriptor } from "@bufbuild/protobuf/wkt";
-import type { UnknownEnum } from "@bufbuild/protobuf";
+import type { Message, UnknownEnum } from "@bufbuild/protobuf";
 
 /**
  * Describes the file millrace/v1/permission.proto.
  */
 export const file_millrace_v1_permission: GenFile = /*@__PURE__*/
-  fileDesc("ChxtaWxscmFjZS92MS9wZXJtaXNzaW9uLnByb3RvEgttaWxscmFjZS52MSqbAQoKUGVybWlzc2lvbhIaChZQRVJNSVNTSU9OX1VOU1BFQ0lGSUVEEAASEwoPUEVSTUlTU0lPTl9WSUVXEAESFgoSUEVSTUlTU0lPTl9QVUJMSVNIEAISFgoSUEVSTUlTU0lPTl9DT05TVU1FEAMSFAoQUEVSTUlTU0lPTl9BRE1JThAEEhYKElBFUk1JU1NJT05fT1BFUkFURRAFOlkKCnBlcm1pc3Npb24SHi5nb29nbGUucHJvdG9idWYuTWV0aG9kT3B0aW9ucxi5jgMgASgOMhcubWlsbHJhY2UudjEuUGVybWlzc2lvblIKcGVybWlzc2lvbmIGcHJvdG8z", [file_google_protobuf_descriptor]);
+  fileDesc("ChxtaWxscmFjZS92MS9wZXJtaXNzaW9uLnByb3RvEgttaWxscmFjZS52MSJzCgVTY29wZRIPCgV0b3BpYxgBIAEoCUgAEgwKAmF0GAIgASgJSAASEQoHY2x1c3RlchgDIAEoCEgAEhAKBmxpc3RlZBgEIAEoCEgAEhAKBmNhbGxlchgFIAEoCEgAEg4KBnRhcmdldBgGIAEoCUIECgJvZiq5AQoKUGVybWlzc2lvbhIaChZQRVJNSVNTSU9OX1VOU1BFQ0lGSUVEEAASEwoPUEVSTUlTU0lPTl9WSUVXEAESFgoSUEVSTUlTU0lPTl9QVUJMSVNIEAISFgoSUEVSTUlTU0lPTl9DT05TVU1FEAMSFAoQUEVSTUlTU0lPTl9BRE1JThAEEhYKElBFUk1JU1NJT05fT1BFUkFURRAFEhwKGFBFUk1JU1NJT05fQVVUSEVOVElDQVRFRBAGOlkKCnBlcm1pc3Npb24SHi5nb29nbGUucHJvdG9idWYuTWV0aG9kT3B0aW9ucxi5jgMgASgOMhcubWlsbHJhY2UudjEuUGVybWlzc2lvblIKcGVybWlzc2lvbjpKCgVzY29wZRIeLmdvb2dsZS5wcm90b2J1Zi5NZXRob2RPcHRpb25zGLqOAyABKAsyEi5taWxscmFjZS52MS5TY29wZVIFc2NvcGU6OgoHYXVkaXRlZBIeLmdvb2dsZS5wcm90b2J1Zi5NZXRob2RPcHRpb25zGLuOAyABKAhSB2F1ZGl0ZWRiBnByb3RvMw", [file_google_protobuf_descriptor]);
+
+/**
+ * Where a request says what it is about. One gate reads it and asks for the permission there before anything is looked
+ * up. Paths are names of fields joined by `.`; a request that has such a field twice is refused.
+ *
+ * @generated from message millrace.v1.Scope
+ */
+export type Scope = Message<"millrace.v1.Scope"> & {
+  /**
+   * Exactly one.
+   *
+   * @generated from oneof millrace.v1.Scope.of
+   */
+  of: {
+    /**
+     * The field with the name of a topic. For a stream: the field in its messages, checked for each that comes.
+     *
+     * @generated from field: string topic = 1;
+     */
+    value: string;
+    case: "topic";
+  } | {
+    /**
+     * The field with a scope as grants have it: `TENANT`, `TENANT/NAMESPACE`, a topic's full name, or `*`; empty is `*`.
+     *
+     * @generated from field: string at = 2;
+     */
+    value: string;
+    case: "at";
+  } | {
+    /**
+     * The installation.
+     *
+     * @generated from field: bool cluster = 3;
+     */
+    value: boolean;
+    case: "cluster";
+  } | {
+    /**
+     * The answer holds what the caller has the permission for, and nothing else.
+     *
+     * @generated from field: bool listed = 4;
+     */
+    value: boolean;
+    case: "listed";
+  } | {
+    /**
+     * The caller only.
+     *
+     * @generated from field: bool caller = 5;
+     */
+    value: boolean;
+    case: "caller";
+  } | { case: undefined; value?: undefined };
+
+  /**
+   * The field with the name of a topic that the call makes records go to; PERMISSION_PUBLISH is needed there, too. An
+   * empty name asks for nothing.
+   *
+   * @generated from field: string target = 6;
+   */
+  target: string;
+};
+
+/**
+ * Describes the message millrace.v1.Scope.
+ * Use `create(ScopeSchema)` to create a new message.
+ */
+export const ScopeSchema: GenMessage<Scope> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_permission, 0);
 
 /**
  * What an RPC asks for. A test fails for an RPC that does not declare one.
@@ -47,7 +117,7 @@ export const Permission = {
   CONSUME: 3,
 
   /**
-   * Create, change and delete topics and subscriptions of one tenant.
+   * Create, change and delete what is in the scope; grant within it.
    *
    * @generated from enum value: PERMISSION_ADMIN = 4;
    */
@@ -59,6 +129,13 @@ export const Permission = {
    * @generated from enum value: PERMISSION_OPERATE = 5;
    */
   OPERATE: 5,
+
+  /**
+   * A credential that is good, and no grant.
+   *
+   * @generated from enum value: PERMISSION_AUTHENTICATED = 6;
+   */
+  AUTHENTICATED: 6,
 } as const;
 
 /**
@@ -81,4 +158,18 @@ export const PermissionSchema: GenEnum<Permission> = /*@__PURE__*/
  */
 export const permission: GenExtension<MethodOptions, Permission> = /*@__PURE__*/
   extDesc(file_millrace_v1_permission, 0);
+
+/**
+ * @generated from extension: millrace.v1.Scope scope = 51002;
+ */
+export const scope: GenExtension<MethodOptions, Scope> = /*@__PURE__*/
+  extDesc(file_millrace_v1_permission, 1);
+
+/**
+ * A line of the audit log also when it is allowed. Calls that need PERMISSION_ADMIN or PERMISSION_OPERATE always are.
+ *
+ * @generated from extension: bool audited = 51003;
+ */
+export const audited: GenExtension<MethodOptions, boolean> = /*@__PURE__*/
+  extDesc(file_millrace_v1_permission, 2);
 
