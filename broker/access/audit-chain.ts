@@ -16,6 +16,8 @@ export interface AuditEntry {
   readonly scope: string;
   /** `ok`, or the reason of the failure. */
   readonly outcome: string;
+  /** To whom, and what, when that is not in the scope. */
+  readonly detail?: string;
   /** Denials that this line stands for, since `since`; lines that were lost. */
   readonly count?: number;
   readonly since?: string;

@@ -58,7 +58,7 @@ function isSubject(kind: string, subject: string): boolean {
       return isEscaped(subject);
     case 'jwt': {
       const at = subject.indexOf(':');
-      return isNamePart(subject.slice(0, at)) && isEscaped(subject.slice(at + 1));
+      return at > 0 && isNamePart(subject.slice(0, at)) && isEscaped(subject.slice(at + 1));
     }
     case 'serviceaccount': {
       const [namespace = '', name = '', ...rest] = subject.split(':');
@@ -73,8 +73,10 @@ function isSubject(kind: string, subject: string): boolean {
   }
 }
 
+/** A lone surrogate has no bytes of its own: two subjects with different ones would be the same principal. */
 function bounded(text: string, subject: string): Principal | undefined {
-  return subject === '' || text.length > limits.principalBytesMax ? undefined : (text as Principal);
+  if (subject === '' || !subject.isWellFormed()) return undefined;
+  return text.length > limits.principalBytesMax ? undefined : (text as Principal);
 }
 
 /** Bytes that are not printable ASCII, and `%`, as `%XX`. */

@@ -45,6 +45,7 @@ function grantMethods({ catalog, gate, clock }: AccessSurroundings): UntypedServ
   return {
     grant: unary(method.grant, async (request, caller) => {
       const change = changeOf(request);
+      caller.detail = detailOf(change);
       if (change.roles.includes('operate')) caller.require('operate', clusterScope);
       const plan = await catalog.change((state) => planGrant(state, change, clock.wallMs()));
       gate.check();
@@ -52,6 +53,7 @@ function grantMethods({ catalog, gate, clock }: AccessSurroundings): UntypedServ
     }),
     revoke: unary(method.revoke, async (request, caller) => {
       const change = changeOf(request);
+      caller.detail = detailOf(change);
       const plan = await catalog.change((state) => {
         const before = state.grants.rolesOf(change.principal, change.scope);
         const takesOperate = change.roles.length === 0 || change.roles.includes('operate');
@@ -74,6 +76,7 @@ function tokenMethods({ catalog, gate, clock }: AccessSurroundings): UntypedServ
   return {
     createToken: unary(method.createToken, async (request, caller) => {
       const name = parseTokenName(request.tenant, request.name);
+      caller.detail = principalOfToken(name);
       // Whoever makes it has it: the settings may already say that it operates.
       if (gate.access.isOperator(principalOfToken(name))) caller.require('operate', clusterScope);
       if (gate.access.isFixedToken(name)) throw fixedByTheSettings(name);
@@ -89,6 +92,7 @@ function tokenMethods({ catalog, gate, clock }: AccessSurroundings): UntypedServ
     }),
     revokeToken: unary(method.revokeToken, async (request, caller) => {
       const name = parseTokenName(request.tenant, request.name);
+      caller.detail = principalOfToken(name);
       await catalog.change((state) => {
         const roles = state.grants.rolesOf(principalOfToken(name), clusterScope);
         if (roles.includes('operate')) caller.require('operate', clusterScope);
@@ -130,6 +134,10 @@ function changeOf(request: { principal: string; scope: string; roles: RoleCode[]
     scope: parseScope(request.scope),
     roles: request.roles.map(roleFromProto),
   };
+}
+
+function detailOf({ principal, roles }: GrantChange): string {
+  return `${principal} ${roles.length === 0 ? 'all' : roles.join(',')}`;
 }
 
 const roleCodes = {

@@ -41,6 +41,8 @@ export class Caller {
   private readonly audit: Audit;
   private readonly address: string;
   private readonly opens = new Set<Open>();
+  /** For the audit log: what the scope does not say. Names, nothing else. */
+  detail = '';
 
   constructor(
     { access, audit }: { readonly access: AccessControl; readonly audit: Audit },
@@ -104,7 +106,15 @@ export class Caller {
   /** A line of the audit log; denials may be counted instead. */
   writeDown(scope: string, outcome: string, isDenial: boolean): void {
     const { principal } = this.identity;
-    const event = { principal, address: this.address, rpc: this.method.rpc, scope, outcome };
+    const { address, detail } = this;
+    const event = {
+      principal,
+      address,
+      rpc: this.method.rpc,
+      scope,
+      outcome,
+      ...(detail === '' ? {} : { detail }),
+    };
     if (isDenial) this.audit.denied(event);
     else this.audit.done(event);
   }

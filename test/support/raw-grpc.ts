@@ -9,6 +9,7 @@ import {
 import {
   Client,
   credentials,
+  Metadata,
   status,
   type ClientDuplexStream,
   type ClientReadableStream,
@@ -41,9 +42,11 @@ export function encode<Desc extends DescMessage>(
 
 export class RawGrpc implements Disposable {
   private readonly client: Client;
+  private readonly metadata = new Metadata();
 
-  /** A connection of its own, without a limit on what it sends or receives. */
-  constructor(server: string) {
+  /** A connection of its own, without a limit on what it sends or receives; `authorization`: sent with each call. */
+  constructor(server: string, authorization?: string) {
+    if (authorization !== undefined) this.metadata.set('authorization', authorization);
     this.client = new Client(server, credentials.createInsecure(), {
       'grpc.use_local_subchannel_pool': 1,
       'grpc.max_send_message_length': -1,
@@ -59,6 +62,7 @@ export class RawGrpc implements Disposable {
         asIs,
         asIs,
         request,
+        this.metadata,
         { deadline: Date.now() + answerWithinMs },
         (error, bytes) => {
           if (error !== null) resolve({ kind: 'failed', end: endOf(error) });
@@ -76,12 +80,14 @@ export class RawGrpc implements Disposable {
   }
 
   duplex(path: string): RawStream {
-    const call = this.client.makeBidiStreamRequest(fullPath(path), asIs, asIs);
+    const call = this.client.makeBidiStreamRequest(fullPath(path), asIs, asIs, this.metadata);
     return new RawStream(call, (bytes) => void call.write(bytes));
   }
 
   serverStream(path: string, request: Buffer): RawStream {
-    return new RawStream(this.client.makeServerStreamRequest(fullPath(path), asIs, asIs, request));
+    const { client, metadata } = this;
+    const call = client.makeServerStreamRequest(fullPath(path), asIs, asIs, request, metadata);
+    return new RawStream(call);
   }
 
   [Symbol.dispose](): void {
