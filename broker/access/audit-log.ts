@@ -31,6 +31,8 @@ export interface AuditLogOptions {
 }
 
 const tellCountsMs = 5_000;
+/** A file outgrows its bound by so many lines at most. */
+const linesPerWrite = 64;
 
 export class AuditLog implements Audit {
   private readonly options: AuditLogOptions;
@@ -102,8 +104,7 @@ export class AuditLog implements Audit {
 
   private async write(): Promise<void> {
     while (this.pending.length > 0) {
-      const lines = this.pending;
-      this.pending = [];
+      const lines = this.pending.splice(0, linesPerWrite);
       try {
         await this.writeLines(lines);
         this.isFailing = false;

@@ -21,6 +21,11 @@ import {
 } from '../../broker/catalog/names.ts';
 import type { SaidPolicy } from '../../broker/catalog/policy.ts';
 import { quotaFields, quotaOf, type Quota } from '../../broker/catalog/quota.ts';
+import { roleNames, type Grant } from '../../broker/catalog/grant.ts';
+import { parseSubscriptionName, parseTopicName } from '../../broker/catalog/names.ts';
+import { parsePrincipal } from '../../broker/catalog/principal.ts';
+import { parseScope } from '../../broker/catalog/scope.ts';
+import type { ApiToken } from '../../broker/catalog/token.ts';
 import type { StartPosition, Subscription } from '../../broker/catalog/subscription.ts';
 import type { Tenant } from '../../broker/catalog/tenant.ts';
 import type { Topic } from '../../broker/catalog/topic.ts';
@@ -172,11 +177,39 @@ const job: fc.Arbitrary<DeadLetterJob> = fc.record({
   }),
 });
 
+const principal = fc
+  .constantFrom('token:a', 'token:acme/b', 'jwt:corp:x%20y', 'certificate:ops')
+  .map(parsePrincipal);
+const scope = fc.constantFrom('*', 'acme', 'acme/x', 'acme/x/y').map(parseScope);
+const grant: fc.Arbitrary<Grant> = fc.record({
+  principal,
+  scope,
+  roles: fc.subarray([...roleNames], { minLength: 1 }),
+  revision: count,
+  createdAtMs: count,
+});
+const token: fc.Arbitrary<ApiToken> = fc.record({
+  tenant: fc.constantFrom('', 'acme'),
+  name: fc.constantFrom('a', 'b.C-1'),
+  secretHash: fc.constantFrom('0'.repeat(64), 'a1'.repeat(32)),
+  createdAtMs: count,
+  expiresAtMs: count,
+  revision: count,
+});
+
 const event: fc.Arbitrary<CatalogEvent> = fc.oneof(
   fc.record({ kind: fc.constant('dead-letter-job-put' as const), job }),
   fc.record({ kind: fc.constant('dead-letter-job-forgotten' as const), id: jobId }),
   fc.record({ kind: fc.constantFrom('tenant-created', 'tenant-changed'), tenant }),
   fc.record({ kind: fc.constant('tenant-deleted' as const), id: id.map(tenantId) }),
+  fc.record({ kind: fc.constant('grant-changed' as const), grant }),
+  fc.record({ kind: fc.constant('grant-removed' as const), principal, scope }),
+  fc.record({ kind: fc.constant('token-created' as const), token }),
+  fc.record({
+    kind: fc.constant('token-removed' as const),
+    tenant: fc.constantFrom('', 'acme'),
+    name: fc.constantFrom('a', 'b'),
+  }),
   fc.record({ kind: fc.constantFrom('topic-created', 'topic-changed'), topic }),
   fc.record({ kind: fc.constant('topic-deleted' as const), tombstone: topicTombstone }),
   fc.record({
@@ -203,6 +236,8 @@ const event: fc.Arbitrary<CatalogEvent> = fc.oneof(
 
 const positive = fc.integer({ min: 1, max: Number.MAX_SAFE_INTEGER });
 const checkpointEntry: fc.Arbitrary<CatalogCheckpointEntry> = fc.oneof(
+  fc.record({ kind: fc.constant('grant' as const), grant }),
+  fc.record({ kind: fc.constant('token' as const), token }),
   fc.record({
     kind: fc.constant('counters' as const),
     counters: fc.record({

@@ -13,7 +13,7 @@ import { PublishService, type PublisherOpened } from '../../../proto/gen/millrac
 import { NoticeKind, type Notice } from '../../../proto/gen/millrace/v1/stream_pb.ts';
 import { Backoff } from '../backoff.ts';
 import type { Connection } from '../connection.ts';
-import type { MillraceError } from '../errors.ts';
+import { isTransient, type MillraceError } from '../errors.ts';
 import type { RawBidiStream } from '../raw-stream.ts';
 import {
   encodeClose,
@@ -272,5 +272,6 @@ export class PublishStream {
 /** Not a matter of time: rights, or another protocol. INTERNAL is how grpc-js reports some broken connections. */
 function isFatal(error: MillraceError): boolean {
   const { kind, code } = error;
+  if (isTransient(error)) return false;
   return kind === 'denied' || kind === 'invalid' || code === status.UNIMPLEMENTED;
 }
