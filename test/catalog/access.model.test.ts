@@ -27,7 +27,7 @@ const tokenNames = [
   { tenant: 'acme', name: 'a' },
   { tenant: 'acmes', name: 'a' },
 ];
-const plainRoles: readonly Role[] = roleNames.filter((role) => role !== "operate");
+const plainRoles: readonly Role[] = roleNames.filter((role) => role !== 'operate');
 
 const command = fc.oneof(
   fc.record({
