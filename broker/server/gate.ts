@@ -71,7 +71,7 @@ export class Gate {
       if (handler === undefined) throw new Error(`${method.name} is not implemented`);
       guarded[method.localName] = this.guardMethod(method, handler as unknown as Handler);
     }
-    return guarded as UntypedServiceImplementation;
+    return guarded;
   }
 
   /** Until the call ends: closes the session when its credential expires or is revoked. */

@@ -189,7 +189,7 @@ describe('an issuer over HTTP', () => {
   });
 
   it.each([
-    ['says nothing', (_: ServerResponse) => undefined],
+    ['says nothing', () => undefined],
     ['says a byte and no more', (response: ServerResponse) => void response.write('{')],
   ])('is given up after three seconds when it %s', async (_, answer) => {
     answers['/keys'] = answer;

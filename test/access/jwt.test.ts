@@ -85,7 +85,7 @@ function tampered(token: string, part: 0 | 1 | 2, change: (text: string) => stri
 }
 
 const pem = (signer: Signer): string =>
-  createPublicKey({ key: signer.jwk as never, format: 'jwk' })
+  createPublicKey({ key: signer.jwk, format: 'jwk' })
     .export({ type: 'spki', format: 'pem' })
     .toString();
 

@@ -35,7 +35,8 @@ export async function callMethod(grpc: RawGrpc, method: DescMethod, place: Place
     }
     case 'server_streaming':
       return firstOf(grpc.serverStream(path, request));
-    default:
+    case 'bidi_streaming':
+    case 'client_streaming':
       return firstOf(grpc.duplex(path).write(request), method);
   }
 }

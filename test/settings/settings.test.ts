@@ -17,6 +17,9 @@ describe('settings', () => {
       httpListen: { host: '127.0.0.1', port: 6780 },
       advertiseAddress: undefined,
       allowUnauthenticated: false,
+      authConfig: undefined,
+      operators: [],
+      auditLog: undefined,
       dataDir: './data',
       shards: 1,
       generationBytes: 256 * 1024 * 1024,
@@ -123,6 +126,9 @@ describe('settings', () => {
         expect(error?.message).toContain('--allow-unauthenticated');
         const flags = { [key]: value, allowUnauthenticated: true };
         expect(reasonOf(() => readSettings(flags, {}))).toBe('nothing');
+        // Or when callers are asked who they are.
+        const asking = { [key]: value, operators: 'token:admin,certificate:ops' };
+        expect(reasonOf(() => readSettings(asking, {}))).toBe('nothing');
       }
       for (const host of ['127.0.0.1', '127.255.0.9', '[::1]', 'localhost', 'LOCALHOST']) {
         expect(reasonOf(() => readSettings({ [key]: `${host}:1` }, {}))).toBe('nothing');
