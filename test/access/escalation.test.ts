@@ -1,6 +1,12 @@
 // Nobody gets more by granting, by making tokens, or by having others write for them, than they were given.
+import type { MessageInitShape } from '@bufbuild/protobuf';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { connect, type Client } from '../../client/src/index.ts';
+import {
+  DeadLetterAction,
+  StartDeadLetterJobRequestSchema,
+} from '../../proto/gen/millrace/v1/dead_letter_pb.ts';
+import { encode, RawGrpc } from '../support/raw-grpc.ts';
 import { principalOf, SecuredBroker } from '../support/secured-broker.ts';
 
 let secured: SecuredBroker;
@@ -94,6 +100,28 @@ it('a consumer cannot have its dead letters written where it may not publish', a
   await expect(apply()).rejects.toMatchObject(denied);
   await secured.grant('reader', 'public/default/target', 'publish');
   expect(await apply()).toMatchObject({ created: true });
+});
+
+it('who administers a dead-letter topic redrives only to where it may publish', async () => {
+  const { admin } = secured;
+  await admin.topics.apply('letters');
+  await admin.subscriptions.apply('letters', 'dead-letters', { kind: 'queue' });
+  const token = await secured.grant('undertaker', 'public/default/letters', 'administer');
+  using grpc = new RawGrpc(secured.server, `Bearer ${token}`);
+  const redrive = async (more: MessageInitShape<typeof StartDeadLetterJobRequestSchema>) => {
+    const request = { topic: 'letters', action: DeadLetterAction.REDRIVE, ...more };
+    const path = 'DeadLetterService/StartDeadLetterJob';
+    const outcome = await grpc.unary(path, encode(StartDeadLetterJobRequestSchema, request));
+    return outcome.kind === 'answer' ? '' : outcome.end.reason;
+  };
+  expect(await redrive({})).toBe('PERMISSION_DENIED');
+  expect(await redrive({ to: 'source' })).toBe('PERMISSION_DENIED');
+  expect(await redrive({ filter: { originTopic: 'source' } })).toBe('PERMISSION_DENIED');
+  expect(await redrive({ action: DeadLetterAction.PURGE })).toBe('');
+  await secured.grant('undertaker', 'public/default/source', 'publish');
+  expect(await redrive({ filter: { originTopic: 'source' } })).toBe('');
+  await secured.grant('undertaker', 'public', 'publish');
+  expect(await redrive({})).toBe('');
 });
 
 it('check says what whoami lives by', async () => {
