@@ -5,9 +5,11 @@ import { limits } from '../core/limits.ts';
 import { quoted } from '../core/quoted.ts';
 import type { CatalogEvent } from './catalog-events.ts';
 import type { CatalogState } from './catalog-state.ts';
+import { planRevokeWithin } from './grant-plan.ts';
 import { limitReached, takeId } from './limit-reached.ts';
 import type { TenantName } from './names.ts';
 import { checkRevision } from './revision.ts';
+import { parseScope } from './scope.ts';
 import {
   describeTenantSpec,
   patchTenantSpec,
@@ -18,6 +20,7 @@ import {
   type TenantSpec,
   type TenantSpecPatch,
 } from './tenant.ts';
+import { planRevokeTokensOf } from './token-plan.ts';
 
 export interface ApplyTenant {
   readonly name: TenantName;
@@ -85,7 +88,10 @@ export function planDeleteTenant(
       { metadata: { tenant: name, topics: String(topics) } },
     );
   }
-  return { events: [{ kind: 'tenant-deleted', id: tenant.id }], tenant };
+  // A later tenant of the same name begins with nobody's rights.
+  const scope = parseScope(name);
+  const rights = [...planRevokeTokensOf(state, scope), ...planRevokeWithin(state, scope)];
+  return { events: [...rights, { kind: 'tenant-deleted', id: tenant.id }], tenant };
 }
 
 function planCreate(

@@ -22,7 +22,6 @@ import {
 import type { SaidPolicy } from '../../broker/catalog/policy.ts';
 import { quotaFields, quotaOf, type Quota } from '../../broker/catalog/quota.ts';
 import { roleNames, type Grant } from '../../broker/catalog/grant.ts';
-import { parseSubscriptionName, parseTopicName } from '../../broker/catalog/names.ts';
 import { parsePrincipal } from '../../broker/catalog/principal.ts';
 import { parseScope } from '../../broker/catalog/scope.ts';
 import type { ApiToken } from '../../broker/catalog/token.ts';
@@ -80,14 +79,14 @@ const topic: fc.Arbitrary<Topic> = fc
 const quota: fc.Arbitrary<Quota> = fc
   .array(count, { minLength: 8, maxLength: 8 })
   .map((values) => quotaOf((field) => values[quotaFields.indexOf(field)] ?? 0));
-const scope = fc.record({ policy, quota });
+const said = fc.record({ policy, quota });
 const tenant: fc.Arbitrary<Tenant> = fc.record({
   id: id.map(tenantId),
   name: fc.constantFrom('acme', 'z'.repeat(128)).map(parseTenantName),
   spec: fc
     .tuple(
-      scope,
-      fc.uniqueArray(fc.tuple(fc.constantFrom('a', 'b-1', 'Y_2').map(parseNamespaceName), scope), {
+      said,
+      fc.uniqueArray(fc.tuple(fc.constantFrom('a', 'b-1', 'Y_2').map(parseNamespaceName), said), {
         selector: ([name]) => name,
       }),
     )
