@@ -23,14 +23,19 @@ import { PublishStream } from './publish/publish-stream.ts';
 import { bytesAsTheyAre, encodingOf, type ValueEncoding } from './publish/value-encoding.ts';
 import { Reader, type ReaderOptions } from './read/reader.ts';
 import { rawBytes, type Decoder, type Encoder } from './records/codec.ts';
+import { tlsOf, tokenOf, type TlsOptions } from './tls.ts';
 
 export interface ConnectOptions {
   /** host:port of a broker's gRPC listener. Default `127.0.0.1:6700`. */
   readonly server?: string;
+  /** TLS: `true` trusts the public CAs. Default: plain text. */
+  readonly tls?: TlsOptions | boolean;
   /** Told to the broker as the user agent. Default `millrace-client`. */
   readonly name?: string;
-  /** Says who this client is: a token, or what gives one at each call. */
+  /** Says who this client is: a token, or what gives one. Needs TLS, unless the broker is on this machine. */
   readonly token?: TokenSource;
+  /** The token may go to another machine in plain text, where whoever listens takes it. Default false. */
+  readonly tokenWithoutTls?: boolean;
   /** A call of administration fails after so long; reads are tried again until then. Default 30,000. */
   readonly callTimeoutMs?: number;
 }
@@ -77,11 +82,13 @@ export class Client implements AsyncDisposable {
   private readonly opened = new Set<Closable>();
 
   constructor(options: ConnectOptions) {
+    const { server = '127.0.0.1:6700' } = options;
     this.connection = new Connection(
-      options.server ?? '127.0.0.1:6700',
+      server,
       options.name ?? 'millrace-client',
       options.callTimeoutMs,
-      options.token,
+      tokenOf({ ...options, server }),
+      tlsOf(options.tls),
     );
     this.publishStream = new PublishStream(this.connection);
     this.topics = new Topics(this.connection);

@@ -19,6 +19,7 @@ import { bearer, type TokenSource } from './bearer.ts';
 import { clientError, toMillraceError } from './errors.ts';
 import { decodeMessage, encodeMessage, isRead, methodPath } from './grpc-method.ts';
 import { RawBidiStream, RawServerStream, type StreamEvents } from './raw-stream.ts';
+import { TlsCredentials, type TlsOptions } from './tls.ts';
 
 const MiB = 1024 * 1024;
 
@@ -53,10 +54,13 @@ export class Connection {
     name: string,
     callTimeoutMs: number = connectionLimits.unaryDeadlineMs,
     token?: TokenSource,
+    tls?: TlsOptions,
   ) {
     this.server = server;
     this.callTimeoutMs = callTimeoutMs;
-    this.grpc = new GrpcClient(server, credentials.createInsecure(), {
+    const channel =
+      tls === undefined ? credentials.createInsecure() : new TlsCredentials(server, tls);
+    this.grpc = new GrpcClient(server, channel, {
       'grpc.primary_user_agent': name,
       'grpc.use_local_subchannel_pool': 1,
       'grpc.initial_reconnect_backoff_ms': backoffMs.min,

@@ -92,3 +92,4 @@ export { json } from './records/json.ts';
 export type { SchemaIssue, SchemaResult, StandardSchema } from './records/standard-schema.ts';
 export type { CompressionName } from './records/compress.ts';
 export type { PublishRecord, ReceivedRecord } from './records/record.ts';
+export type { TlsOptions } from './tls.ts';
