@@ -1,6 +1,6 @@
 // Runs one workload against a broker and cleans up after it.
 import { randomBytes } from 'node:crypto';
-import { connect, type Client } from '../client/src/index.ts';
+import { connect, type Client, type ConnectOptions } from '../client/src/index.ts';
 import { residentMiB } from './broker-memory.ts';
 import type { Figure, Workload, WorkloadContext } from './workload.ts';
 import { backlogWorkload } from './workloads/backlog.ts';
@@ -26,20 +26,20 @@ export const workloads: readonly Workload[] = [
 /** `metricsUrl`: the broker's, for figures of its memory. */
 export async function runWorkload(
   workload: Workload,
-  server: string,
+  reach: ConnectOptions & { readonly server: string },
   seconds: number,
   metricsUrl?: string,
 ): Promise<readonly Figure[]> {
-  const admin = connect({ server });
+  const admin = connect(reach);
   const clients: Client[] = [];
   const topics: string[] = [];
   const prefix = `bench-${workload.name}-${randomBytes(4).toString('hex')}`;
   const context: WorkloadContext = {
-    server,
+    server: reach.server,
     seconds,
     residentMiB: () => residentMiB(metricsUrl),
     connect() {
-      const client = connect({ server });
+      const client = connect(reach);
       clients.push(client);
       return client;
     },

@@ -1,34 +1,21 @@
 // Options that several verbs share, and how their texts are read.
 import { InvalidArgumentError, Option, type Command } from 'commander';
-import { readFile } from 'node:fs/promises';
-import { connect, MillraceError, type Client } from '../client/src/index.ts';
-import { UsageError } from './exit.ts';
+import { connect, MillraceError, type Client, type ConnectOptions } from '../client/src/index.ts';
+import {
+  connectionOptions,
+  withConnectionFlags,
+  type ConnectionFlags,
+} from './connection-options.ts';
 
-export interface ClientOptions {
-  readonly server: string;
+export interface ClientOptions extends ConnectionFlags {
   readonly output: 'json' | 'table';
-  readonly tokenFile?: string;
 }
 
-/** Adds --server and -o to a verb that talks to a broker. */
+/** Adds how the broker is reached, and -o, to a verb that talks to one. */
 export function withClientOptions(command: Command): Command {
-  return command
-    .addOption(
-      new Option('--server <host:port>', 'the broker to talk to')
-        .env('MILLRACE_SERVER')
-        .default('127.0.0.1:6700'),
-    )
-    .addOption(
-      new Option(
-        '--token-file <path>',
-        'the token that says who you are; MILLRACE_TOKEN holds one itself',
-      ).env('MILLRACE_TOKEN_FILE'),
-    )
-    .addOption(
-      new Option('-o, --output <format>', 'how to print')
-        .choices(['json', 'table'])
-        .default('table'),
-    );
+  return withConnectionFlags(command, 'talks').addOption(
+    new Option('-o, --output <format>', 'how to print').choices(['json', 'table']).default('table'),
+  );
 }
 
 /** Runs a verb with a client that is closed afterwards, whatever happens. */
@@ -38,44 +25,26 @@ export async function withClient(
 ): Promise<void> {
   // A person waits: long enough for a broker that restarts, not longer.
   const callTimeoutMs = 5_000;
-  const token = await tokenOf(options.tokenFile);
-  const client = connect({
-    server: options.server,
-    name: 'millrace-cli',
-    callTimeoutMs,
-    ...(token === undefined ? {} : { token }),
-  });
+  const reach = await connectionOptions(options, process.env);
+  const client = connect({ ...reach, name: 'millrace-cli', callTimeoutMs });
   try {
     await run(client);
   } catch (error) {
     throw error instanceof MillraceError && error.reason === 'UNREACHABLE'
-      ? notReachable(options.server, error)
+      ? notReachable(reach, error)
       : error;
   } finally {
     await client.close();
   }
 }
 
-/** From a file or a variable, never from an argument: arguments are there for all to see. */
-async function tokenOf(file: string | undefined): Promise<string | undefined> {
-  const token = file === undefined ? process.env['MILLRACE_TOKEN'] : await readToken(file);
-  return token === undefined || token.trim() === '' ? undefined : token.trim();
-}
-
-async function readToken(file: string): Promise<string> {
-  try {
-    return await readFile(file, 'utf8');
-  } catch (error) {
-    const why = error instanceof Error ? error.message : String(error);
-    throw new UsageError(`--token-file ${file} cannot be read: ${why}`);
-  }
-}
-
-function notReachable(server: string, cause: MillraceError): MillraceError {
+function notReachable({ server, tls }: ConnectOptions, cause: MillraceError): MillraceError {
+  const how = tls === undefined ? 'in plain text' : 'over TLS';
   return new MillraceError(
     cause.kind,
     cause.reason,
-    `no broker answers at ${server}; start one with "millrace start", or name another with --server`,
+    `no broker answers at ${server} ${how} (${cause.message}); start one with "millrace start", ` +
+      'name another with --server, or see docs/tls.md',
     { cause },
   );
 }

@@ -5,6 +5,7 @@ import { grantCommand } from './commands/grant.ts';
 import { tokenCommand } from './commands/token.ts';
 import { whoAmICommand } from './commands/whoami.ts';
 import { clusterCommand } from './commands/cluster.ts';
+import { contextCommand } from './commands/context.ts';
 import { consumeCommand } from './commands/consume.ts';
 import { dlqCommand } from './commands/dlq.ts';
 import { fsckCommand } from './commands/fsck.ts';
@@ -42,6 +43,7 @@ export function program(): Command {
     .addCommand(tokenCommand())
     .addCommand(whoAmICommand())
     .addCommand(auditCommand())
+    .addCommand(contextCommand())
     .addCommand(fsckCommand())
     .addCommand(recoverCommand())
     .addCommand(benchCommand());

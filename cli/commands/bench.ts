@@ -4,6 +4,7 @@ import { conditions } from '../../bench/machine.ts';
 import { runAll } from '../../bench/run-all.ts';
 import { runTiering } from '../../bench/run-tiering.ts';
 import { runWorkload, workloads } from '../../bench/run-workload.ts';
+import { connectionOptions } from '../connection-options.ts';
 import { printJson, printLine, table } from '../output.ts';
 import { parseCount, withClientOptions, type ClientOptions } from '../options.ts';
 
@@ -39,8 +40,8 @@ async function bench(name: string, options: BenchOptions): Promise<void> {
   }
   const workload = workloads.find((candidate) => candidate.name === name);
   if (workload === undefined) return;
-  const { server, seconds, metrics } = options;
-  const figures = await runWorkload(workload, server, seconds, metrics);
+  const reach = await connectionOptions(options, process.env);
+  const figures = await runWorkload(workload, reach, options.seconds, options.metrics);
   if (options.output === 'json') {
     await printJson({ workload: name, description: workload.description, figures });
     return;

@@ -10,14 +10,15 @@ export interface Finished {
   readonly stderr: string;
 }
 
-/** `server`: host:port of the broker it talks to; `input`: what it reads from stdin. */
+/** `server`: host:port of the broker it talks to; `input`: what it reads from stdin; `env`: more variables. */
 export function runMillrace(
   server: string,
   args: readonly string[],
   input = '',
+  env: Readonly<Record<string, string>> = {},
 ): Promise<Finished> {
   const child = spawn(process.execPath, [main, ...args], {
-    env: { ...process.env, MILLRACE_SERVER: server },
+    env: { ...process.env, MILLRACE_SERVER: server, ...env },
   });
   let stdout = '';
   let stderr = '';
