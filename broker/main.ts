@@ -28,6 +28,7 @@ import { GrpcServer } from './server/grpc-server.ts';
 import { HttpServer } from './server/http-server.ts';
 import { pinoLog } from './server/pino-log.ts';
 import { prometheusMetrics, type PrometheusMetrics } from './server/prometheus-metrics.ts';
+import { TlsCredentials } from './server/tls-credentials.ts';
 import type { Settings } from './settings.ts';
 import { catalogShard, CatalogStore, type CatalogUpload } from './shard/catalog-store.ts';
 import { DiskGuard, volumeOf } from './shard/disk-guard.ts';
@@ -124,6 +125,8 @@ interface Ground {
 /** Opens everything and listens for gRPC. */
 async function serve(ground: Ground, hooks: StartHooks) {
   const { settings, metrics, log, readiness, onFatal } = ground;
+  // Before anything is opened: what is wrong with them is known at once.
+  const tls = await openTls(ground);
   const disk = new DiskGuard(() => volumeOf(settings.dataDir));
   await disk.refresh(0);
   const tellWaiting = (why: string): void => void (readiness.not = why);
@@ -149,7 +152,10 @@ async function serve(ground: Ground, hooks: StartHooks) {
   const { host, port } = settings.listen;
   const access = await openAccess(settings, catalog.state, systemClock, log);
   const { control, audit } = access;
-  const grpc = new GrpcServer({ host, port, broker, catalog, access: control, audit, log });
+  const grpc = new GrpcServer({
+    ...{ host, port, broker, catalog, log, tls },
+    ...{ access: control, audit, connections: settings },
+  });
   const grpcAddress = formatHostPort({ host, port: await grpc.listen() });
   broker.address = settings.advertiseAddress
     ? formatHostPort(settings.advertiseAddress)
@@ -164,8 +170,23 @@ async function serve(ground: Ground, hooks: StartHooks) {
       await Promise.all([stopUpkeep(), broker.stopTiering()]);
       await broker.close();
       await objects.close();
+      tls?.close();
     },
   };
+}
+
+/** Undefined: plain text. Throws CERTIFICATE_INVALID. */
+async function openTls({ settings, log, metrics }: Ground): Promise<TlsCredentials | undefined> {
+  const { tlsCert: certificate, tlsKey: key, tlsClientCa: clientCa } = settings;
+  if (certificate === undefined || key === undefined) return undefined;
+  return TlsCredentials.open({
+    files: { certificate, key, clientCa },
+    clientCertificates: settings.tlsClientCertificates,
+    reloadIntervalMs: settings.tlsReloadIntervalMs,
+    clock: systemClock,
+    log,
+    metrics,
+  });
 }
 
 /** What the parts of one broker share. */

@@ -65,6 +65,51 @@ const table = {
     description:
       'Where denied and administrative calls are written, when every call needs a credential.',
   }),
+  tlsCert: file('none', {
+    name: 'tls-cert',
+    description:
+      'Certificate of the gRPC listener with those between it and its CA, in PEM. Without it there is no TLS.',
+  }),
+  tlsKey: file('none', {
+    name: 'tls-key',
+    description: 'Its key, in PEM, without a passphrase.',
+  }),
+  tlsClientCa: file('none', {
+    name: 'tls-client-ca',
+    description: 'CAs whose clients are trusted. Without it no client is asked for a certificate.',
+  }),
+  tlsClientCertificates: choice(['required', 'optional', 'none'], 'required', {
+    name: 'tls-client-certificates',
+    description:
+      'Whether clients show a certificate, when there is a CA for it. One that is shown must always be good.',
+  }),
+  tlsReloadIntervalMs: integer(10_000, 100, 3_600_000, {
+    name: 'tls-reload-interval-ms',
+    description: 'How often the three files are looked at; new connections get what is new.',
+  }),
+  connectionsMax: integer(limits.connectionsMax, 100, 1_000_000, {
+    name: 'connections-max',
+    description: 'Connections at the same time; more are refused.',
+  }),
+  connectionsPerAddressMax: integer(limits.connectionsPerAddressMax, 1, 1_000_000, {
+    name: 'connections-per-address-max',
+    description:
+      'Connections of one IPv4 address or IPv6 /64. Lower it where clients reach the broker with addresses of their own.',
+  }),
+  connectionIdleMs: integer(limits.connectionIdleMs, 1_000, 86_400_000, {
+    name: 'connection-idle-ms',
+    description:
+      'A connection without a call for so long is told to go; clients come back with the next.',
+  }),
+  connectionAgeMs: integer(limits.connectionAgeMs, 1_000, 30 * 86_400_000 - 1, {
+    name: 'connection-age-ms',
+    description:
+      'A connection so old, give or take a tenth, is told to go; streams have five minutes more. Clients resume.',
+  }),
+  keepaliveIntervalMs: integer(limits.keepaliveIntervalMs, 1_000, 3_600_000, {
+    name: 'keepalive-interval-ms',
+    description: 'How often a client is pinged; one that does not answer within 10 s is cut off.',
+  }),
   dataDir: path('./data', {
     name: 'data-dir',
     description: 'Where the broker keeps everything. One broker per directory.',
@@ -175,11 +220,18 @@ export type FlagValues = Readonly<Record<string, string | boolean | undefined>>;
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 
-/** Variables of other programs of ours: the command line's server and token; the tests' cache of built services. */
+/** Variables of the command line, and of the tests: where a shell has both, a broker shall start. */
 const foreignVariables = new Set([
   'MILLRACE_SERVER',
+  'MILLRACE_TLS',
+  'MILLRACE_TLS_CA',
+  'MILLRACE_TLS_SERVER_NAME',
+  'MILLRACE_CLIENT_CERT',
+  'MILLRACE_CLIENT_KEY',
   'MILLRACE_TOKEN',
   'MILLRACE_TOKEN_FILE',
+  'MILLRACE_CONTEXT',
+  'MILLRACE_CONFIG',
   'MILLRACE_CACHE',
 ]);
 
@@ -198,6 +250,16 @@ export function readSettings(flags: FlagValues, env: Environment): Settings {
     authConfig: read(table.authConfig),
     operators: read(table.operators),
     auditLog: read(table.auditLog),
+    tlsCert: read(table.tlsCert),
+    tlsKey: read(table.tlsKey),
+    tlsClientCa: read(table.tlsClientCa),
+    tlsClientCertificates: read(table.tlsClientCertificates),
+    tlsReloadIntervalMs: read(table.tlsReloadIntervalMs),
+    connectionsMax: read(table.connectionsMax),
+    connectionsPerAddressMax: read(table.connectionsPerAddressMax),
+    connectionIdleMs: read(table.connectionIdleMs),
+    connectionAgeMs: read(table.connectionAgeMs),
+    keepaliveIntervalMs: read(table.keepaliveIntervalMs),
     dataDir: read(table.dataDir),
     shards: read(table.shards),
     generationBytes: read(table.generationBytes),
@@ -259,6 +321,7 @@ export function asksWhoYouAre({ authConfig, operators }: Settings): boolean {
 }
 
 function checkTogether(settings: Settings): void {
+  checkTls(settings);
   for (const key of ['listen', 'httpListen'] as const) {
     if (settings.allowUnauthenticated || asksWhoYouAre(settings)) continue;
     if (isLoopback(settings[key].host)) continue;
@@ -276,6 +339,18 @@ function checkTogether(settings: Settings): void {
       formatHostPort(httpListen),
       `must differ from ${table.listen.flag}`,
     );
+  }
+}
+
+/** A certificate needs its key, a CA for clients needs a certificate: half of TLS would be none. */
+function checkTls({ tlsCert, tlsKey, tlsClientCa }: Settings): void {
+  if (tlsCert === undefined && tlsKey === undefined && tlsClientCa === undefined) return;
+  for (const [row, value] of [
+    [table.tlsCert, tlsCert],
+    [table.tlsKey, tlsKey],
+  ] as const) {
+    if (value === undefined)
+      throw settingInvalid(row.flag, '', 'TLS needs a certificate and its key');
   }
 }
 

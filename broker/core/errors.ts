@@ -88,6 +88,10 @@ export const reasons = {
     'exhausted',
     'A quota of the tenant or namespace is used up; the metadata says which.',
   ],
+  CERTIFICATE_INVALID: [
+    'invalid',
+    'A certificate, its key or a CA cannot be read, does not fit, or is out of its time.',
+  ],
   LIMIT_REACHED: ['exhausted', 'A documented limit is reached.'],
   BACKLOG_FULL: [
     'exhausted',

@@ -208,7 +208,22 @@ export const limits = {
   auditCallersMax: 10_000,
 
   // --- Connections -------------------------------------------------------------------------------------
+  /** Connections in all, and of one address or /64 (refuse new ones): about 60 KiB of memory each. */
   connectionsMax: 20_000,
+  connectionsPerAddressMax: 10_000,
+  /** Connections that have not made a call that was let in (the oldest is closed for a new one): at most 60 MiB. */
+  connectionsUnprovenMax: 1_000,
+  /** Time from connecting to the first call (closed): a client connects because it has one. */
+  firstCallMs: 10_000,
+  /** Calls of an unproven connection that are refused as unauthenticated (closed). */
+  unauthenticatedCallsMax: 8,
+  /** Time for the TLS handshake (closed). */
+  tlsHandshakeMs: 5_000,
+  /** A connection without a call for so long is told to go, and one that is so old: certificates and names change. */
+  connectionIdleMs: 15 * 60_000,
+  connectionAgeMs: 24 * 3600 * 1000,
+  /** What an old connection still has open may go on for so long (then it is reset). */
+  connectionAgeGraceMs: 5 * 60_000,
   streamsPerConnectionMax: 1_000,
   /** Memory that one HTTP/2 session may hold, MiB (reject its next stream): a window and frames on their way. */
   sessionMemoryMiB: 64,
@@ -218,6 +233,16 @@ export const limits = {
    */
   keepaliveIntervalMs: 10_000,
   keepaliveTimeoutMs: 10_000,
+  /** Pings and settings in a row while nothing else is sent to the client, and how many of them a second are forgiven
+   *  (closed): clients that measure the bandwidth ping often, and only while they receive. */
+  idlePingsMax: 200,
+  idlePingsPerSecond: 1,
+  /** Headers of one call, by bytes and by number (reset): a credential of 16 KiB and the usual ones. */
+  headerListBytesMax: 32 * KiB,
+  headerListPairsMax: 128,
+  /** Broken frames of a connection, and streams that it opens over their limit (closed): floods of either. */
+  invalidFramesMax: 100,
+  rejectedStreamsMax: 100,
   /** HTTP/2 receive window of a connection and of a stream, bytes. */
   receiveWindowBytes: 8 * MiB,
 } as const;
@@ -232,3 +257,5 @@ assert(limits.commitBytesMax >= 4 * limits.pageBytes, 'a commit holds several pa
 assert(limits.generationBytes > 4 * limits.commitBytesMax, 'a generation holds many commits');
 assert(limits.recordsPerBatchMax <= 65_536, 'a record index fits 16 bits');
 assert(limits.deadLetterJobsRunningMax < limits.deadLetterJobsKept, 'running jobs are kept');
+assert(limits.connectionsUnprovenMax < limits.connectionsMax, 'a flood leaves room for clients');
+assert(limits.tlsHandshakeMs < limits.firstCallMs, 'a handshake that fails is told apart');

@@ -4,6 +4,7 @@
 // Subscriptions and tenants have series of their own, bounded (subscription-metrics.ts, tenant-metrics.ts).
 import type { Broker } from '../cluster/broker.ts';
 import type { Metrics } from '../core/metrics.ts';
+import { refusalCauses } from './connections.ts';
 import type { GrpcServer } from './grpc-server.ts';
 import { registerSubscriptionMetrics } from './subscription-metrics.ts';
 import { registerTenantMetrics } from './tenant-metrics.ts';
@@ -58,6 +59,16 @@ export function registerBrokerMetrics(metrics: Metrics, broker: Broker, server: 
   ];
   gauges.push(...tieringGauges(broker));
   for (const [name, help, read] of gauges) metrics.gauge(name, help, read);
+  metrics.gauges(
+    'millrace_connections_refused_total',
+    'Connections that were refused or ended by the broker, by cause.',
+    ['cause'],
+    () =>
+      refusalCauses.map((cause) => ({
+        labels: { cause },
+        value: server.connections.refusedCount(cause),
+      })),
+  );
   registerSubscriptionMetrics(metrics, broker);
   registerTenantMetrics(metrics, broker);
 }

@@ -1,7 +1,8 @@
 // The gRPC server: services, limits of connections, health and reflection.
 //
 // Invariants:
-// - Every limit that grpc-js leaves open is set here: streams, session memory, message size, keepalive, connections.
+// - Every limit that grpc-js leaves open is set here: streams, session memory, message size, keepalive, idle time, age;
+//   of HTTP/2 in grpc-window.ts, of connections in connections.ts.
 // - Shutdown: health says NOT_SERVING, streams are told CLOSING, then ended; nobody waits on a silent client.
 import { ReflectionService } from '@grpc/reflection';
 import { Server, ServerCredentials, type UntypedServiceImplementation } from '@grpc/grpc-js';
@@ -9,7 +10,6 @@ import { HealthImplementation, service as healthService } from 'grpc-health-chec
 import type { DescFile, DescService } from '@bufbuild/protobuf';
 import { toBinary } from '@bufbuild/protobuf';
 import { FileDescriptorProtoSchema } from '@bufbuild/protobuf/wkt';
-import type { ServerHttp2Session } from 'node:http2';
 import type { AccessControl } from '../access/access-control.ts';
 import type { Audit } from '../access/audit-log.ts';
 import type { Broker } from '../cluster/broker.ts';
@@ -30,10 +30,11 @@ import { TopicService } from '../../proto/gen/millrace/v1/topic_pb.ts';
 import { accessService } from './access-service.ts';
 import { clusterService } from './cluster-service.ts';
 import { consumeService, readService } from './consume-services.ts';
+import { Connections } from './connections.ts';
 import { deadLetterService } from './dead-letter-service.ts';
 import { Gate, type GateFigures } from './gate.ts';
 import { serviceDefinition } from './grpc-method.ts';
-import { watchSessions, widenStreamWindows } from './grpc-window.ts';
+import { setHttp2Options, watchListeners } from './grpc-window.ts';
 import { publishService } from './publish-service.ts';
 import { Sessions } from './sessions.ts';
 import { subscriptionService } from './subscription-service.ts';
@@ -48,6 +49,18 @@ export interface GrpcOptions {
   readonly audit: Audit;
   readonly catalog: CatalogStore;
   readonly log: Log;
+  /** Undefined: plain text. */
+  readonly tls: ServerCredentials | undefined;
+  readonly connections: ConnectionSettings;
+}
+
+/** What an operator may set about connections. */
+export interface ConnectionSettings {
+  readonly connectionsMax: number;
+  readonly connectionsPerAddressMax: number;
+  readonly connectionIdleMs: number;
+  readonly connectionAgeMs: number;
+  readonly keepaliveIntervalMs: number;
 }
 
 const services: readonly DescService[] = [
@@ -62,14 +75,23 @@ const services: readonly DescService[] = [
   AccessService,
 ];
 
+/** Paths of methods whose handlers begin before their request has ended. */
+const streamingPaths: ReadonlySet<string> = new Set(
+  services.flatMap(({ methods, typeName }) =>
+    methods
+      .filter(({ methodKind }) => methodKind === 'bidi_streaming')
+      .map(({ name }) => `/${typeName}/${name}`),
+  ),
+);
+
 export class GrpcServer {
   private readonly options: GrpcOptions;
   private readonly server: Server;
   private readonly sessions = new Sessions();
   private readonly gate: Gate;
   private readonly health: HealthImplementation;
-  private readonly connections = new Set<ServerHttp2Session>();
   private isClosed = false;
+  readonly connections: Connections;
 
   constructor(options: GrpcOptions) {
     this.options = options;
@@ -77,15 +99,21 @@ export class GrpcServer {
       'grpc.max_receive_message_length': limits.requestBytesMax,
       'grpc.max_send_message_length': -1,
       'grpc.max_concurrent_streams': limits.streamsPerConnectionMax,
-      'grpc.keepalive_time_ms': limits.keepaliveIntervalMs,
+      'grpc.keepalive_time_ms': options.connections.keepaliveIntervalMs,
       'grpc.keepalive_timeout_ms': limits.keepaliveTimeoutMs,
       'grpc.keepalive_permit_without_calls': 1,
+      'grpc.max_connection_idle_ms': options.connections.connectionIdleMs,
+      'grpc.max_connection_age_ms': options.connections.connectionAgeMs,
+      'grpc.max_connection_age_grace_ms': limits.connectionAgeGraceMs,
       'grpc-node.max_session_memory': limits.sessionMemoryMiB,
     });
-    widenStreamWindows(this.server);
-    const { broker, access, audit, catalog } = options;
+    setHttp2Options(this.server);
+    const { broker, access, audit, catalog, log } = options;
+    const { clock } = broker;
     this.gate = new Gate(access, audit);
     const streams = { sessions: this.sessions, gate: this.gate };
+    const isStreaming = (path: string): boolean => streamingPaths.has(path);
+    this.connections = new Connections({ ...options.connections, clock, log, isStreaming });
     const implementations: Record<string, UntypedServiceImplementation> = {
       [PublishService.name]: publishService(broker, streams),
       [ReadService.name]: readService(broker, streams),
@@ -109,7 +137,7 @@ export class GrpcServer {
   }
 
   get connectionCount(): number {
-    return this.connections.size;
+    return this.connections.count;
   }
 
   get streamCount(): number {
@@ -122,15 +150,15 @@ export class GrpcServer {
 
   /** The port it listens on. Throws LISTEN_FAILED. */
   async listen(): Promise<number> {
-    const { host, port } = this.options;
+    const { host, port, tls = ServerCredentials.createInsecure() } = this.options;
     const address = host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
     const bound = await new Promise<number>((resolve, reject) => {
-      this.server.bindAsync(address, ServerCredentials.createInsecure(), (cause, boundPort) => {
+      this.server.bindAsync(address, tls, (cause, boundPort) => {
         if (cause === null) resolve(boundPort);
         else reject(listenFailed(address, cause));
       });
     });
-    watchSessions(this.server, (session) => this.admit(session));
+    watchListeners(this.server, (http2) => this.connections.watch(http2));
     if (!this.options.access.isOpen) this.checkAccessLater();
     return bound;
   }
@@ -140,6 +168,7 @@ export class GrpcServer {
     this.health.setStatus('', 'NOT_SERVING');
     for (const { typeName } of services) this.health.setStatus(typeName, 'NOT_SERVING');
     this.sessions.announceClosing(graceMs);
+    this.connections.close();
     const ended = new Promise<void>((resolve) => {
       this.server.tryShutdown(() => resolve());
     });
@@ -163,17 +192,6 @@ export class GrpcServer {
       this.gate.check();
       this.checkAccessLater();
     });
-  }
-
-  private admit(session: ServerHttp2Session): void {
-    if (this.connections.size >= limits.connectionsMax) {
-      this.options.log.warn('refused a connection: too many', { limit: limits.connectionsMax });
-      session.destroy();
-      return;
-    }
-    this.connections.add(session);
-    session.once('close', () => this.connections.delete(session));
-    session.on('error', () => session.destroy());
   }
 }
 

@@ -1,10 +1,10 @@
 // Gives the gRPC server larger HTTP/2 receive windows than grpc-js does (it keeps 64 KiB and offers no option:
-// grpc/grpc-node #3058), and bounds how many request messages it buffers per stream.
+// grpc/grpc-node #3058), bounds how many request messages it buffers per stream, and sets the limits of HTTP/2 itself.
 //
 // This file reaches into grpc-js 1.14: `Server.commonServerOptions`, `Server.http2Servers` and the highWaterMarks of a
 // stream. A test fails when one of them stops working.
 import type { Server } from '@grpc/grpc-js';
-import type { Http2Server, ServerHttp2Session, ServerOptions } from 'node:http2';
+import type { Http2Server, ServerOptions } from 'node:http2';
 import type { Duplex, Writable } from 'node:stream';
 import { BrokerError } from '../core/errors.ts';
 import { limits } from '../core/limits.ts';
@@ -19,22 +19,27 @@ interface StreamInside {
   readonly _writableState?: { highWaterMark: number };
 }
 
-/** Before binding: the window of every stream. */
-export function widenStreamWindows(server: Server): void {
+/** Before binding: the window of every stream, and what HTTP/2 takes from a client. */
+export function setHttp2Options(server: Server): void {
   const options = (server as unknown as ServerInside).commonServerOptions;
   if (options === undefined) throw moved('commonServerOptions');
-  options.settings = { ...options.settings, initialWindowSize: limits.receiveWindowBytes };
+  options.settings = {
+    ...options.settings,
+    initialWindowSize: limits.receiveWindowBytes,
+    maxHeaderListSize: limits.headerListBytesMax,
+  };
+  options.maxHeaderListPairs = limits.headerListPairsMax;
+  options.maxSessionInvalidFrames = limits.invalidFramesMax;
+  options.maxSessionRejectedStreams = limits.rejectedStreamsMax;
 }
 
-/** After binding: the window of every connection, and a look at each new one. */
-export function watchSessions(server: Server, onSession: (session: ServerHttp2Session) => void) {
+/** After binding, before anything is accepted: the window of every connection, and each listener for who watches it. */
+export function watchListeners(server: Server, watch: (http2: Http2Server) => void): void {
   const servers = (server as unknown as ServerInside).http2Servers;
   if (servers === undefined) throw moved('http2Servers');
   for (const http2 of servers.keys()) {
-    http2.on('session', (session) => {
-      session.setLocalWindowSize(limits.receiveWindowBytes);
-      onSession(session);
-    });
+    http2.on('session', (session) => session.setLocalWindowSize(limits.receiveWindowBytes));
+    watch(http2);
   }
 }
 

@@ -18,7 +18,8 @@ export class HttpServer {
 
   constructor(options: HttpOptions) {
     this.options = options;
-    this.server = createServer((request, response) => {
+    // Times are looked at each second; by default only twice a minute.
+    this.server = createServer({ connectionsCheckingInterval: 1_000 }, (request, response) => {
       void this.answer(request.method ?? '', request.url ?? '').then(
         ({ status, type, body }) => {
           response.writeHead(status, { 'content-type': type });

@@ -70,6 +70,16 @@ async function openIdleConnections(server: string): Promise<ClientHttp2Session[]
   for (let i = 0; i < idleConnections; i++) {
     const session = connectHttp2(`http://${server}`);
     session.on('error', () => {});
+    // One call each: who makes none is closed.
+    const call = session.request({
+      ':method': 'POST',
+      ':path': '/grpc.health.v1.Health/Check',
+      'content-type': 'application/grpc',
+      te: 'trailers',
+    });
+    call.on('error', () => {});
+    call.resume();
+    call.end(Buffer.alloc(5));
     sessions.push(session);
     if (i % 50 === 0) await once(session, 'connect');
   }

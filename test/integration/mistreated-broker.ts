@@ -4,6 +4,7 @@
 import { readFile } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { BrokerProcess } from '../support/broker-process.ts';
+import { metric } from '../support/metric.ts';
 import { itNeeding } from '../support/needs.ts';
 import { RawGrpc } from '../support/raw-grpc.ts';
 import { SteadyPublisher } from '../support/steady-publisher.ts';
@@ -68,9 +69,9 @@ export function describeAfterwards(get: () => Mistreated): void {
     it('connections and streams of those who left are gone', async () => {
       const { broker, grpc } = get();
       grpc[Symbol.dispose]();
-      await expect.poll(() => gauge(broker, 'millrace_streams'), leftWithin).toBe(0);
-      await expect.poll(() => gauge(broker, 'millrace_connections'), leftWithin).toBe(1);
-      expect(await gauge(broker, 'millrace_publish_pending_bytes')).toBe(0);
+      await expect.poll(() => metric(broker, 'millrace_streams'), leftWithin).toBe(0);
+      await expect.poll(() => metric(broker, 'millrace_connections'), leftWithin).toBe(1);
+      expect(await metric(broker, 'millrace_publish_pending_bytes')).toBe(0);
     });
 
     itNeeding(noProcFs, 'memory has returned', async () => {
@@ -87,11 +88,6 @@ export function describeAfterwards(get: () => Mistreated): void {
       expect(broker.stderr).not.toMatch(/unexpected|unhandled|assert/i);
     });
   });
-}
-
-async function gauge(broker: BrokerProcess, name: string): Promise<number> {
-  const text = await (await fetch(`http://${broker.http}/metrics`)).text();
-  return Number(new RegExp(`^${name} (\\S+)$`, 'm').exec(text)?.[1] ?? Number.NaN);
 }
 
 async function anonymousMiB(broker: BrokerProcess): Promise<number> {

@@ -7,28 +7,24 @@ import { describe, expect, it } from 'vitest';
 import { limits } from '../../broker/core/limits.ts';
 import { seededRandom } from '../../broker/core/random.ts';
 import { plainBatch, record } from '../batch/batch-arbitrary.ts';
+import {
+  callHeaders,
+  endHeaders,
+  frame,
+  frameOfLength,
+  frameTypes,
+  http2Begin,
+  http2Preface,
+  uint32,
+} from '../support/http2-frames.ts';
 import { append, openPublisher } from '../support/raw-publisher.ts';
 import { RawTcp } from '../support/raw-tcp.ts';
 import { describeAfterwards, mistreatBroker } from './mistreated-broker.ts';
 
 const topic = 'noise';
-const preface = 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n';
 const closedWithinMs = 10_000;
 const plain = plainBatch([record({ value: Buffer.from('x') })]);
 const get = mistreatBroker(topic);
-
-/** An HTTP/2 frame, whose length may lie. */
-function frame(length: number, type: number, body: Buffer, flags = 0, stream = 0): Buffer {
-  const header = Buffer.alloc(9);
-  header.writeUIntBE(length, 0, 3);
-  header.writeUInt8(type, 3);
-  header.writeUInt8(flags, 4);
-  header.writeUInt32BE(stream, 5);
-  return Buffer.concat([header, body]);
-}
-
-/** Preface and empty settings. */
-const begin = Buffer.concat([Buffer.from(preface), frame(0, 4, Buffer.alloc(0))]);
 
 describe('bytes that are no HTTP/2', () => {
   const random = seededRandom(7);
@@ -42,11 +38,11 @@ describe('bytes that are no HTTP/2', () => {
       Buffer.from('GET / HTTP/1.1\r\nupgrade: h2c\r\nhttp2-settings: \r\n\r\n'),
     ],
     ['a TLS hello', Buffer.from('16030102000100', 'hex')],
-    ['noise after the preface', Buffer.concat([Buffer.from(preface), noise(4_096)])],
-    ['a frame of 16 MiB', Buffer.concat([begin, frame(0xffffff, 0, noise(64))])],
-    ['headers that do not decompress', Buffer.concat([begin, frame(64, 1, noise(64))])],
-    ['data of a stream that is not open', Buffer.concat([begin, frame(4, 0, noise(4))])],
-    ['settings of a wrong length', Buffer.concat([begin, frame(5, 4, noise(5))])],
+    ['noise after the preface', Buffer.concat([http2Preface, noise(4_096)])],
+    ['a frame of 16 MiB', Buffer.concat([http2Begin, frameOfLength(0xffffff, 0, noise(64))])],
+    ['headers that do not decompress', Buffer.concat([http2Begin, frame(1, noise(64))])],
+    ['data of a stream that is not open', Buffer.concat([http2Begin, frame(0, noise(4))])],
+    ['settings of a wrong length', Buffer.concat([http2Begin, frame(4, noise(5))])],
   ])('%s: the connection is closed', async (_, bytes) => {
     using tcp = await RawTcp.open(get().broker.server);
     tcp.write(bytes);
@@ -59,9 +55,9 @@ describe('bytes that are no HTTP/2', () => {
       const tcp = await RawTcp.open(get().broker.server);
       connections.push(tcp);
       if (i % 3 === 0) tcp.write(noise(200));
-      if (i % 3 === 1) tcp.write(preface.slice(0, 1 + (i % preface.length)));
+      if (i % 3 === 1) tcp.write(http2Preface.subarray(0, 1 + (i % http2Preface.length)));
     }
-    for (const byte of begin.subarray(0, 30)) {
+    for (const byte of http2Begin.subarray(0, 30)) {
       for (const [i, tcp] of connections.entries()) if (i % 3 === 2) tcp.write(Buffer.from([byte]));
       await new Promise((resolve) => setTimeout(resolve, 5));
     }
@@ -75,7 +71,7 @@ describe('the HTTP port', () => {
     expect((await fetch(`http://${get().broker.http}/metrics`, { method: 'POST' })).status).toBe(
       405,
     );
-    for (const bytes of [Buffer.from('\x00\x01\x02\r\n\r\n'), Buffer.from(preface)]) {
+    for (const bytes of [Buffer.from('\x00\x01\x02\r\n\r\n'), http2Preface]) {
       using tcp = await RawTcp.open(get().broker.http);
       tcp.write(bytes);
       expect(await tcp.isClosedWithin(closedWithinMs)).toBe(true);
@@ -150,37 +146,20 @@ describe('gRPC frames', () => {
 
 describe('streams that come and go', () => {
   it('ten thousand opened and reset in one breath cost their own connection only', async () => {
-    const path = '/millrace.v1.ConsumeService/ConsumeStream';
-    const headers = Buffer.concat([
-      // POST and http from the static table, then literals that are not remembered.
-      Buffer.from([0x83, 0x86]),
-      Buffer.from([0x04, path.length]),
-      Buffer.from(path),
-      literal('content-type', 'application/grpc'),
-      literal('te', 'trailers'),
-    ]);
-    const cancel = Buffer.from([0, 0, 0, 8]);
+    const headers = callHeaders('ConsumeService/ConsumeStream');
     const openAndReset = (i: number): Buffer =>
       Buffer.concat([
-        frame(headers.length, 1, headers, 4, 1 + 2 * i),
-        frame(4, 3, cancel, 0, 1 + 2 * i),
+        frame(frameTypes.headers, headers, endHeaders, 1 + 2 * i),
+        frame(frameTypes.reset, uint32(8), 0, 1 + 2 * i),
       ]);
     using tcp = await RawTcp.open(get().broker.server);
-    tcp.write(Buffer.concat([begin, openAndReset(0)]));
+    tcp.write(Buffer.concat([http2Begin, openAndReset(0)]));
     // One is nothing wrong.
     expect(await tcp.isClosedWithin(300)).toBe(false);
     tcp.write(Buffer.concat(Array.from({ length: 10_000 }, (_, i) => openAndReset(1 + i))));
     expect(await tcp.isClosedWithin(closedWithinMs)).toBe(true);
   });
 });
-
-/** One header field, without Huffman code and without an index. */
-function literal(name: string, value: string): Buffer {
-  return Buffer.from(
-    `\x00${String.fromCharCode(name.length)}${name}${String.fromCharCode(value.length)}${value}`,
-    'latin1',
-  );
-}
 
 describeAfterwards(get);
 

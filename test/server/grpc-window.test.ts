@@ -8,8 +8,8 @@ import { describe, expect, it } from 'vitest';
 import { limits } from '../../broker/core/limits.ts';
 import {
   boundStreamBuffers,
-  watchSessions,
-  widenStreamWindows,
+  setHttp2Options,
+  watchListeners,
 } from '../../broker/server/grpc-window.ts';
 
 /** What HTTP/2 and grpc-js give to a stream and a connection by themselves. */
@@ -48,13 +48,13 @@ class HoldingServer implements AsyncDisposable {
         },
       },
     );
-    if (wide) widenStreamWindows(server);
+    if (wide) setHttp2Options(server);
     holding.port = await new Promise<number>((resolve, reject) => {
       server.bindAsync('127.0.0.1:0', ServerCredentials.createInsecure(), (error, port) =>
         error === null ? resolve(port) : reject(error),
       );
     });
-    if (wide) watchSessions(server, () => holding.sessionCount++);
+    if (wide) watchListeners(server, (http2) => http2.on('session', () => holding.sessionCount++));
     return holding;
   }
 
@@ -182,8 +182,8 @@ async function settled(read: () => number): Promise<void> {
 describe('a grpc-js that has changed', () => {
   it('is refused at start, not found out under load', () => {
     const other = {} as Server;
-    expect(() => widenStreamWindows(other)).toThrow(/no longer has commonServerOptions/);
-    expect(() => watchSessions(other, () => {})).toThrow(/no longer has http2Servers/);
+    expect(() => setHttp2Options(other)).toThrow(/no longer has commonServerOptions/);
+    expect(() => watchListeners(other, () => {})).toThrow(/no longer has http2Servers/);
     expect(() => boundStreamBuffers({} as Writable)).toThrow(/no longer has _writableState/);
   });
 

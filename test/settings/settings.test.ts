@@ -20,6 +20,16 @@ describe('settings', () => {
       authConfig: undefined,
       operators: [],
       auditLog: undefined,
+      tlsCert: undefined,
+      tlsKey: undefined,
+      tlsClientCa: undefined,
+      tlsClientCertificates: 'required',
+      tlsReloadIntervalMs: 10_000,
+      connectionsMax: limits.connectionsMax,
+      connectionsPerAddressMax: limits.connectionsPerAddressMax,
+      connectionIdleMs: limits.connectionIdleMs,
+      connectionAgeMs: limits.connectionAgeMs,
+      keepaliveIntervalMs: limits.keepaliveIntervalMs,
       dataDir: './data',
       shards: 1,
       generationBytes: 256 * 1024 * 1024,
@@ -112,7 +122,7 @@ describe('settings', () => {
     );
     expect(reasonOf(() => readSettings({ listn: 'x' }, {}))).toBe('SETTING_INVALID');
     expect(reasonOf(() => readSettings({ constructor: 'x' }, {}))).toBe('SETTING_INVALID');
-    const env = { MILLRACE_SERVER: 'h:1', MILLRACE_CACHE: '/c' };
+    const env = { MILLRACE_SERVER: 'h:1', MILLRACE_CLIENT_CERT: 'c', MILLRACE_CACHE: '/c' };
     expect(reasonOf(() => readSettings({}, env))).toBe('nothing');
   });
 
@@ -140,6 +150,16 @@ describe('settings', () => {
     const both = (text: string) => () => readSettings({ listen: text, httpListen: text }, {});
     expect(reasonOf(both('127.0.0.1:5'))).toBe('SETTING_INVALID');
     expect(reasonOf(both('127.0.0.1:0'))).toBe('nothing');
+  });
+
+  it.each([
+    [{ tlsCert: 'c' }, '--tls-key'],
+    [{ tlsKey: 'k' }, '--tls-cert'],
+    [{ tlsClientCa: 'ca' }, '--tls-cert'],
+  ])('refuse half of TLS: %j', (flags, missing) => {
+    expect(errorOf(() => readSettings(flags, {}))?.metadata['setting']).toBe(missing);
+    const whole = { tlsCert: 'c', tlsKey: 'k', ...flags };
+    expect(reasonOf(() => readSettings(whole, {}))).toBe('nothing');
   });
 
   it('repeat a wrong value escaped', () => {

@@ -21,9 +21,14 @@ export function describeNeeding(missing: Missing, title: string, body: () => voi
 }
 
 /** Like `it`; skipped, or failing on CI, while something is missing. */
-export function itNeeding(missing: Missing, title: string, body: () => Promise<void> | void): void {
+export function itNeeding(
+  missing: Missing,
+  title: string,
+  body: () => Promise<void> | void,
+  timeoutMs?: number,
+): void {
   if (missing === undefined) {
-    it(title, body);
+    it(title, body, timeoutMs);
   } else if (isCi()) {
     it(title, () => refuse(missing));
   } else {

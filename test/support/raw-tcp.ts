@@ -13,9 +13,14 @@ export class RawTcp implements Disposable {
     this.closing = new Promise((resolve) => socket.once('close', () => resolve()));
   }
 
-  static async open(server: string): Promise<RawTcp> {
+  /** `from`: the address of this machine that it comes from. */
+  static async open(server: string, from?: string): Promise<RawTcp> {
     const [host = '', port] = server.split(':');
-    const socket = connect({ host, port: Number(port) });
+    const socket = connect({
+      host,
+      port: Number(port),
+      ...(from !== undefined && { localAddress: from }),
+    });
     const raw = new RawTcp(socket);
     await new Promise<void>((resolve, reject) => {
       socket.once('connect', resolve);
@@ -31,6 +36,19 @@ export class RawTcp implements Disposable {
   write(bytes: Buffer | string): this {
     this.socket.write(bytes);
     return this;
+  }
+
+  /** Writes it again and again, as fast as it is taken, until it is closed; answers how often. */
+  async flood(bytes: Buffer, times: number): Promise<number> {
+    for (let i = 0; i < times; i++) {
+      if (this.socket.destroyed || this.socket.writableEnded) return i;
+      if (this.socket.write(bytes)) continue;
+      await Promise.race([
+        new Promise((resolve) => this.socket.once('drain', resolve)),
+        this.closing,
+      ]);
+    }
+    return times;
   }
 
   /** Whether the other side closes the connection in time. */

@@ -1,5 +1,10 @@
 // A well-behaved publisher that goes on the whole time: what others do must not cost it a record, nor much time.
-import { connect, type Client, type Publisher } from '../../client/src/index.ts';
+import {
+  connect,
+  type Client,
+  type ConnectOptions,
+  type Publisher,
+} from '../../client/src/index.ts';
 
 const everyMs = 10;
 
@@ -9,6 +14,7 @@ export class SteadyPublisher {
   private readonly publisher: Publisher;
   private readonly offsets: number[] = [];
   private readonly failures: unknown[] = [];
+  private latencies: number[] = [];
   private slowest = 0;
   private isStopped = false;
   private running: Promise<void> = Promise.resolve();
@@ -20,8 +26,12 @@ export class SteadyPublisher {
   }
 
   /** On a connection of its own; the topic has one partition and no other publisher. */
-  static async start(server: string, topic: string): Promise<SteadyPublisher> {
-    const client = connect({ server });
+  static async start(
+    server: string,
+    topic: string,
+    options: ConnectOptions = {},
+  ): Promise<SteadyPublisher> {
+    const client = connect({ ...options, server });
     await client.topics.apply(topic, { partitions: 1 });
     const steady = new SteadyPublisher(client, topic);
     steady.running = steady.run();
@@ -30,6 +40,17 @@ export class SteadyPublisher {
 
   get publishedCount(): number {
     return this.offsets.length;
+  }
+
+  get failedCount(): number {
+    return this.failures.length;
+  }
+
+  /** Time of each record since this was asked last, ms. */
+  takeLatencies(): readonly number[] {
+    const taken = this.latencies;
+    this.latencies = [];
+    return taken;
   }
 
   /** Longest time that one record took, ms. */
@@ -62,7 +83,9 @@ export class SteadyPublisher {
       } catch (error) {
         this.failures.push(error);
       }
-      this.slowest = Math.max(this.slowest, performance.now() - startMs);
+      const tookMs = performance.now() - startMs;
+      this.latencies.push(tookMs);
+      this.slowest = Math.max(this.slowest, tookMs);
       await new Promise((resolve) => setTimeout(resolve, everyMs));
     }
   }
