@@ -49,7 +49,7 @@ export const subscriptionMutants: readonly Mutant[] = [
   },
   {
     name: 'that a letter has arrived is not journaled',
-    file: 'subscription/queue-dispatcher.ts',
+    file: 'subscription/letter-outbox.ts',
     find: "journal.note({ kind: 'deadDone', subscriptionId, partitionId, number });",
     replace: 'void [subscriptionId, partitionId, journal];',
   },
@@ -74,7 +74,7 @@ export const subscriptionMutants: readonly Mutant[] = [
   },
   {
     name: 'a checkpoint forgets the attempts of what is in flight',
-    file: 'subscription/queue-state.ts',
+    file: 'subscription/queue-checkpoint.ts',
     find: 'if (lease.attempt === 1) continue;',
     replace: 'if (lease.attempt > 0) continue;',
   },

@@ -9,6 +9,11 @@ function keyOf({ to, offset }: { readonly to: SubscriptionKind; readonly offset:
   return `${to} ${offset}`;
 }
 
+/** What was said, to tell it from what was said of another delivery. */
+function wordOf({ verb, lease }: Said): string {
+  return `${verb} ${lease}`;
+}
+
 function isQueueDelivery(event: Event): event is Delivered {
   return event.kind === 'delivered' && event.to !== 'stream';
 }
@@ -73,24 +78,29 @@ export function lastAttemptTravelsAlone(history: readonly Event[]): string[] {
 /** A record that was rejected, or failed for the last time, is not delivered again, whatever its letter does. */
 export function deadStaysDead(history: readonly Event[]): string[] {
   const inForce = new InForce();
-  const dead = new Map<string, 'told' | 'durable'>();
+  const dead = new Map<string, { readonly by: string; readonly isDurable: boolean }>();
   /** Their letters may be of an earlier death. */
   const moved = new Set<SubscriptionKind>();
   const faults: string[] = [];
   for (const event of history) {
     inForce.see(event);
     if (event.kind === 'crashed') {
-      for (const [key, how] of dead) if (how === 'told') dead.delete(key);
+      for (const [key, { isDurable }] of dead) if (!isDurable) dead.delete(key);
     } else if (event.kind === 'sought') {
       moved.add(event.to);
       for (const key of dead.keys()) if (key.startsWith(`${event.to} `)) dead.delete(key);
     } else if (event.kind === 'letter') {
       // It was told of before, or nobody had to be told: its time to live was over, or its process died first.
-      if (dead.has(keyOf(event)) && !moved.has(event.to)) dead.set(keyOf(event), 'durable');
+      const known = dead.get(keyOf(event));
+      if (known !== undefined && !moved.has(event.to)) {
+        dead.set(keyOf(event), { ...known, isDurable: true });
+      }
     } else if (event.kind === 'said' && event.isDurable) {
-      if (dead.has(keyOf(event)) && event.verb !== 'return') dead.set(keyOf(event), 'durable');
-    } else if (inForce.kills(event)) dead.set(keyOf(event), 'told');
-    else if (isQueueDelivery(event) && dead.has(keyOf(event))) {
+      const by = wordOf(event);
+      if (dead.get(keyOf(event))?.by === by) dead.set(keyOf(event), { by, isDurable: true });
+    } else if (inForce.kills(event)) {
+      dead.set(keyOf(event), { by: wordOf(event), isDurable: false });
+    } else if (isQueueDelivery(event) && dead.has(keyOf(event))) {
       faults.push(`${keyOf(event)} was delivered although it is dead`);
     }
   }
@@ -104,15 +114,15 @@ export function lettersTellTheTruth(history: readonly Event[], final: FinalState
   /** Attempts and reasons with which it may have died. */
   const deaths = new Map<string, Set<string>>();
   /** To come, as the client was told; to come whatever happens. */
-  const promised = new Set<string>();
+  const promised = new Map<string, string>();
   const owed = new Set<string>();
   const seeks = new Map<SubscriptionKind, number>();
   for (const event of history) {
     book.see(event);
     inForce.see(event);
     const noLongerOwed = (to: SubscriptionKind): void => {
-      for (const set of [promised, owed]) {
-        for (const key of set) if (key.startsWith(`${to} `)) set.delete(key);
+      for (const keys of [promised, owed]) {
+        for (const key of keys.keys()) if (key.startsWith(`${to} `)) keys.delete(key);
       }
     };
     if (event.kind === 'settings' && !event.settings.hasDeadLetterTopic) noLongerOwed(event.to);
@@ -121,9 +131,10 @@ export function lettersTellTheTruth(history: readonly Event[], final: FinalState
     }
     if (event.kind === 'crashed') promised.clear();
     if (event.kind !== 'said') continue;
-    if (event.isDurable && promised.has(keyOf(event))) owed.add(keyOf(event));
+    const isPromised = promised.get(keyOf(event)) === wordOf(event);
+    if (event.isDurable && isPromised) owed.add(keyOf(event));
     if (event.isDurable || !inForce.kills(event)) continue;
-    if (inForce.hasTopic(event.to)) promised.add(keyOf(event));
+    if (inForce.hasTopic(event.to)) promised.set(keyOf(event), wordOf(event));
     const reason = event.verb === 'reject' ? 'rejected' : 'attempts_exhausted';
     const known = deaths.get(keyOf(event)) ?? new Set();
     deaths.set(keyOf(event), known.add(`${reason} ${event.attempt}`));
