@@ -452,15 +452,16 @@ export class QueueDispatcher implements Dispatcher {
   private blockedReasons(nowMs: number, undelivered: number): readonly BlockedReason[] {
     const reasons = this.lastingReasons();
     if (undelivered === 0) return reasons;
+    const end = this.context.partitionLog.endOffset;
+    // One that has a record on its last attempt gets no other such, whatever its credit.
+    const mayTake = (consumer: Consumer): boolean =>
+      consumer.creditRecords() > 0 &&
+      this.state.next(nowMs, end, 1, consumer.number).kind !== 'others';
     if (this.consumers.length === 0) reasons.push('no_consumers');
-    else if (!this.consumers.some((consumer) => consumer.creditRecords() > 0)) {
-      reasons.push('no_credit');
-    }
+    else if (!this.consumers.some(mayTake)) reasons.push('no_credit');
     if (this.context.rate.available(nowMs) < 1) reasons.push('throttled');
-    const next = this.state.next(nowMs, this.context.partitionLog.endOffset);
-    if (next.kind === 'blocked') {
-      reasons.push(next.reason);
-    }
+    const next = this.state.next(nowMs, end);
+    if (next.kind === 'blocked') reasons.push(next.reason);
     return reasons;
   }
 }

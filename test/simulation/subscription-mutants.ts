@@ -258,4 +258,10 @@ export const subscriptionMutants: readonly Mutant[] = [
     find: 'if (paused) dispatcher.setPaused(true);',
     replace: '',
   },
+  {
+    name: 'why last attempts wait for another consumer is not said',
+    file: 'subscription/queue-dispatcher.ts',
+    find: "this.state.next(nowMs, end, 1, consumer.number).kind !== 'others';",
+    replace: 'end > 0;',
+  },
 ];

@@ -396,7 +396,7 @@ export const BlockReason = {
   NO_CONSUMERS: 1,
 
   /**
-   * Every connected consumer has used up its credit.
+   * Every connected consumer has used up its credit, or has a record on its last attempt and gets no other such.
    *
    * @generated from enum value: BLOCK_REASON_NO_CREDIT = 2;
    */
