@@ -4,9 +4,9 @@ import type { AddressInfo } from 'node:net';
 import { connect as connectTls, type TLSSocket } from 'node:tls';
 import { readFile, writeFile } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { connect, type ConnectOptions } from '../../client/src/index.ts';
+import { connect, MillraceError, type ConnectOptions } from '../../client/src/index.ts';
 import { BrokerProcess } from '../support/broker-process.ts';
-import type { Certificate } from '../support/certificates.ts';
+import type { Certificate, CertificateOptions } from '../support/certificates.ts';
 import { metric } from '../support/metric.ts';
 import { RawTcp } from '../support/raw-tcp.ts';
 import { runMillrace } from '../support/run-millrace.ts';
@@ -185,6 +185,38 @@ describe('a broker that wants certificates', () => {
     expect(JSON.parse(stdout)).toHaveProperty('clusterId');
     const without = await runMillrace(broker.server, ['cluster', '--tls-ca', files.file('ca.pem')]);
     expect(without.code).toBe(6);
+  });
+});
+
+describe('a certificate of a client', () => {
+  it('says who it is, for as long as it is valid, on a connection that stays', async () => {
+    const args = [...files.mutualArgs, '--operators', 'certificate:ops'];
+    await using broker = await BrokerProcess.start({ args });
+    const { server } = broker;
+    const asWhom = (options: CertificateOptions) => {
+      const { cert, key } = files.clientCa.issue(options);
+      return connect({ server, tls: { ca: files.ca.cert, certificate: cert, key } });
+    };
+    await using ops = asWhom({ commonNames: ['ops'] });
+    expect(await ops.access.whoAmI()).toMatchObject({
+      principal: 'certificate:ops',
+      operates: true,
+    });
+    // Two names are none, and a host is not a name of a client.
+    await using two = asWhom({ commonNames: ['ops', 'bob'] });
+    await expect(two.access.whoAmI()).rejects.toMatchObject({ kind: 'denied' });
+    await using host = asWhom({ commonNames: [], hosts: ['ops'] });
+    await expect(host.access.whoAmI()).rejects.toMatchObject({ kind: 'denied' });
+
+    const notAfter = new Date(Date.now() + 5_000);
+    await using brief = asWhom({ commonNames: ['ops'], notAfter });
+    expect(await brief.access.whoAmI()).toMatchObject({ operates: true });
+    const refusal = (): Promise<unknown> =>
+      brief.access.whoAmI().then(
+        () => 'answered',
+        (error: unknown) => (error instanceof MillraceError ? error.kind : error),
+      );
+    await expect.poll(refusal, { timeout: 10_000 }).toBe('denied');
   });
 });
 

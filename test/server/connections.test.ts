@@ -10,6 +10,7 @@ import { setHttp2Options, watchListeners } from '../../broker/server/grpc-window
 import { RawTcp } from '../support/raw-tcp.ts';
 
 const path = '/test.Guarded/Hold';
+const leftWithin = { timeout: 10_000 };
 let server: Server;
 let connections: Connections;
 let address: string;
@@ -108,7 +109,7 @@ describe('a crowd of silent connections', () => {
     await held.ended;
     await second.ended;
     for (const tcp of crowd) tcp[Symbol.dispose]();
-    await expect.poll(() => connections.count).toBe(0);
+    await expect.poll(() => connections.count, leftWithin).toBe(0);
     expect(connections.unprovenCount).toBe(0);
   });
 
@@ -118,7 +119,7 @@ describe('a crowd of silent connections', () => {
     await expect.poll(() => connections.count).toBe(20);
     for (const session of sessions) session.destroy();
     await Promise.all(calls.map(({ ended }) => ended));
-    await expect.poll(() => connections.count).toBe(0);
+    await expect.poll(() => connections.count, leftWithin).toBe(0);
     // Streams end after their connection.
     await expect.poll(() => connections.unprovenCount).toBe(0);
   });
