@@ -30,8 +30,8 @@ export interface PartitionPlace {
   readonly index: number;
 }
 
-/** Leases of different ownerships never share a number: so many are reserved for each epoch. */
-const leasesPerEpoch = 2 ** 32;
+/** Leases, and letters, of different ownerships never share a number: so many are reserved for each epoch. */
+const numbersPerEpoch = 2 ** 32;
 
 /** `start`: where to begin what was not recovered. */
 export function createDispatcher(
@@ -69,15 +69,17 @@ export function createDispatcher(
     return new StreamDispatcher(context, state, placement.paused);
   }
   const recovery = recovered?.kind === 'queue' ? recovered.queue : QueueRecovery.at(start);
+  const firstLease = shard.epoch * numbersPerEpoch + 1;
   const state = recovery.start({
     policy: placement.policy,
     nowMs: clock.monotonicMs(),
     wallMs: clock.wallMs(),
     end: partitionLog.nextOffset,
-    firstLease: shard.epoch * leasesPerEpoch + 1,
+    firstLease,
     isKeyed: placement.kind === 'keyed_queue',
     marks: partitionLog.marks,
   });
+  state.outbox.numberFrom(firstLease);
   return new QueueDispatcher(context, state, placement.policy, placement.paused);
 }
 

@@ -82,6 +82,14 @@ export class OutboxState {
     this.add({ offset, attempts, reason: 'redriven', text: '', target });
   }
 
+  /**
+   * New letters get numbers from there on. Of an earlier ownership of the shard letters may have been lost with a disk
+   * whose targets remember them: under their numbers others would count as repeats.
+   */
+  numberFrom(number: number): void {
+    this.nextNumber = Math.max(this.nextNumber, number);
+  }
+
   /** Letters put in since it was asked last: to be journaled before anything is sent. */
   takeNew(): readonly DeadLetter[] {
     const letters = this.newLetters;
@@ -157,6 +165,7 @@ export class OutboxState {
   [Symbol.iterator](): IterableIterator<DeadLetter> {
     return this.letters.values();
   }
+
   private add(letter: Omit<DeadLetter, 'number' | 'isDetached'>): void {
     const added = { ...letter, number: this.nextNumber, isDetached: false };
     this.restore(added);

@@ -233,6 +233,18 @@ function apply(state: QueueState, command: Command, told: Told): QueueState {
   return state;
 }
 
+describe('the numbers of letters', () => {
+  it('begin anew with each ownership of the shard, and never go back', () => {
+    const outbox = new OutboxState();
+    outbox.put(0, 1, 'rejected', '');
+    outbox.numberFrom(100);
+    outbox.put(1, 1, 'rejected', '');
+    outbox.numberFrom(50);
+    outbox.put(2, 1, 'rejected', '');
+    expect([...outbox].map(({ number }) => number)).toEqual([1, 100, 101]);
+  });
+});
+
 describe('a checkpoint from before jobs', () => {
   it('is read as one without any', () => {
     const state = queue();
