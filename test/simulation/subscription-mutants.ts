@@ -61,12 +61,6 @@ export const subscriptionMutants: readonly Mutant[] = [
       'await this.context.deadLetters.publish({ topic, publisher, sequence, body }).catch(() => {});',
   },
   {
-    name: 'letters are numbered anew after a restart',
-    file: 'subscription/queue-checkpoint.ts',
-    find: 'writer.varint(outbox.next);',
-    replace: 'writer.varint(letters.length + 1);',
-  },
-  {
     name: 'a checkpoint forgets what is on its way to the dead-letter topic',
     file: 'subscription/queue-checkpoint.ts',
     find: 'const letters = [...outbox];',
@@ -227,12 +221,6 @@ export const subscriptionMutants: readonly Mutant[] = [
     file: 'subscription/queue-dispatcher.ts',
     find: "if (audience !== 0 && audience !== subscriptionId) return 'foreign';",
     replace: 'void [audience, subscriptionId];',
-  },
-  {
-    name: 'the broker forgets its own idle publishers',
-    file: 'log/publishers-state.ts',
-    find: ' || isOwn(publisher.name)',
-    replace: '',
   },
   {
     name: 'a record acked as it dies is dead after a restart',

@@ -68,9 +68,9 @@ export class SimulatedConsumer implements Consumer {
     return this.held[Math.floor(random.next() * this.held.length)];
   }
 
-  /** It has said its word on the record. */
-  drop(offset: number): void {
-    this.held = this.held.filter((held) => held.offset !== offset);
+  /** It has said its word on the record, by this lease. */
+  drop({ offset, lease }: Held): void {
+    this.held = this.held.filter((held) => held.offset !== offset || held.lease !== lease);
   }
 
   /** Its broker lost power: what the dead process still does reaches nobody. */

@@ -236,7 +236,7 @@ export class SimulatedSubscription {
       const { offset, lease } = held;
       return { ...bare, firstOffset: offset, lastOffset: offset, verb, lease, delayMs };
     });
-    for (const { verb, held } of words) if (verb !== 'extend') consumer.drop(held.offset);
+    for (const { verb, held } of words) if (verb !== 'extend') consumer.drop(held);
     const at = history.length;
     const failures = this.live.settle(consumer, this.open_.log.id, settlements);
     const taken = words.flatMap(({ verb, held, delayMs }, i) => {

@@ -93,11 +93,17 @@ class World {
     const lives = 1 + this.draw(livesMax);
     for (let life = 0; life < lives; life++) {
       await this.start();
-      for (let step = 0; step < stepsPerLife; step++) await this.step();
+      for (let step = 0; step < stepsPerLife && !this.isBadMoment(); step++) await this.step();
       await this.crash();
     }
     await this.start();
     return checkAll(this.history, await this.drain());
+  }
+
+  /** To lose power: a letter has arrived, and that is not durable yet. */
+  private isBadMoment(): boolean {
+    const last = this.history.at(-1);
+    return last?.kind === 'letter' && !last.isDurable && this.draw(4) === 0;
   }
 
   private async start(): Promise<void> {
@@ -107,6 +113,7 @@ class World {
     const { clock, history, shard } = this;
     const log = this.deadLetterShard.partition(letters);
     this.target = new SimulatedDeadLetterTopic(log, clock, history, () => shard.journal.barrier());
+    if (this.draw(4) === 0) this.target.state = 'full';
     this.shard.deadLetters = this.target;
     history.push({ kind: 'opened', endOffset: this.log.endOffset, wallMs: clock.wallMs() });
     for (const subscription of this.subscriptions) await subscription.open(this.open, this.log);
@@ -148,7 +155,7 @@ class World {
     else if (draw < 0.65) subscription.settle();
     else if (draw < 0.77) this.passTime(this.draw(300));
     else if (draw < 0.8 && features.clockSteps) this.stepWall();
-    else if (draw < 0.82 && features.retention) this.retain();
+    else if (draw < 0.825 && features.retention) this.retain();
     else if (draw < 0.84 && features.seeks) await subscription.seek();
     else if (draw < 0.87 && features.operator) this.operate(subscription);
     else if (draw < 0.89 && features.delays) this.cancel();
@@ -290,6 +297,7 @@ class World {
 
   /** No more faults: patient consumers ack everything, letters arrive, then all of it is read. */
   private async drain(): Promise<FinalState> {
+    if (this.target !== undefined) this.target.state = 'well';
     const patient = this.subscriptions.map((subscription) => {
       subscription.change({ paused: false, recordsPerSecondMax: 0 });
       return [subscription, subscription.attach(20)] as const;
