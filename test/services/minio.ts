@@ -1,15 +1,12 @@
 // A MinIO of a test's own: in a container where an engine runs, else the cached binary on a free port; gone afterwards.
 // Or the store that S3_ENDPOINT points at.
-import { spawn, type ChildProcess } from 'node:child_process';
-import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
 import type { Missing } from '../support/needs.ts';
 import * as catalog from './catalog.ts';
+import { freePort, LocalProcess } from './local-process.ts';
 
 export interface S3Address {
   readonly endpoint: string;
@@ -20,8 +17,6 @@ export interface S3Address {
 
 /** Ready in half a second alone; a busy machine takes its time. */
 const readyWithinMs = 30_000;
-const stopWithinMs = 10_000;
-const pollMs = 25;
 const accessKey = 'millrace';
 const secretKey = 'millrace-secret';
 const region = 'us-east-1';
@@ -73,10 +68,10 @@ function givenStore(): S3Address | undefined {
 export class S3Store implements AsyncDisposable {
   readonly address: S3Address;
   private readonly release: () => Promise<void>;
-  private readonly server: ChildProcess | undefined;
+  private readonly server: LocalProcess | undefined;
 
   /** `release`: ends what was started. */
-  constructor(address: S3Address, release: () => Promise<void>, server?: ChildProcess) {
+  constructor(address: S3Address, release: () => Promise<void>, server?: LocalProcess) {
     this.address = address;
     this.release = release;
     this.server = server;
@@ -93,27 +88,23 @@ export class S3Store implements AsyncDisposable {
     const endpoint = `http://${host}`;
     const objects = join(directory, 'data');
     const certificates = join(directory, 'certs');
-    const server = spawn(
-      catalog.minio.path,
-      ['server', '--quiet', '--address', host, '--certs-dir', certificates, objects],
-      {
-        stdio: ['ignore', 'pipe', 'pipe'],
-        env: {
-          ...process.env,
-          MINIO_ROOT_USER: accessKey,
-          MINIO_ROOT_PASSWORD: secretKey,
-          MINIO_BROWSER: 'off',
-          MINIO_UPDATE: 'off',
-        },
-      },
-    );
+    const command = [
+      ...[catalog.minio.path, 'server', '--quiet', '--address', host],
+      ...['--certs-dir', certificates, objects],
+    ];
+    const server = LocalProcess.start('MinIO', command, join(directory, 'log'), {
+      MINIO_ROOT_USER: accessKey,
+      MINIO_ROOT_PASSWORD: secretKey,
+      MINIO_BROWSER: 'off',
+      MINIO_UPDATE: 'off',
+    });
     const release = async (): Promise<void> => {
-      await stop(server);
+      await server[Symbol.asyncDispose]();
       await rm(directory, { recursive: true, force: true });
     };
     const store = new S3Store({ endpoint, accessKey, secretKey, region }, release, server);
     try {
-      await untilReady(server, endpoint);
+      await server.until(() => answers(`${endpoint}/minio/health/ready`), readyWithinMs);
     } catch (error) {
       await store[Symbol.asyncDispose]();
       throw error;
@@ -131,23 +122,6 @@ export class S3Store implements AsyncDisposable {
   }
 }
 
-async function untilReady(server: ChildProcess, endpoint: string): Promise<void> {
-  let output = '';
-  const collect = (chunk: Buffer): void => {
-    output += chunk.toString();
-  };
-  server.stdout?.on('data', collect);
-  server.stderr?.on('data', collect);
-  let failure: Error | undefined;
-  server.once('error', (error) => (failure = error));
-  const deadline = performance.now() + readyWithinMs;
-  while (failure === undefined && isRunning(server) && performance.now() < deadline) {
-    if (await answers(`${endpoint}/minio/health/ready`)) return;
-    await delay(pollMs);
-  }
-  throw new Error(`MinIO did not become ready: ${failure?.message ?? output}`);
-}
-
 async function answers(url: string): Promise<boolean> {
   try {
     const response = await fetch(url, { signal: AbortSignal.timeout(1_000) });
@@ -156,27 +130,4 @@ async function answers(url: string): Promise<boolean> {
   } catch {
     return false; // It does not listen yet.
   }
-}
-
-async function stop(server: ChildProcess): Promise<void> {
-  if (!isRunning(server)) return;
-  const exited = once(server, 'exit');
-  server.kill('SIGTERM');
-  const killer = setTimeout(() => server.kill('SIGKILL'), stopWithinMs);
-  await exited;
-  clearTimeout(killer);
-}
-
-function isRunning({ pid, exitCode, signalCode }: ChildProcess): boolean {
-  return pid !== undefined && exitCode === null && signalCode === null;
-}
-
-async function freePort(): Promise<number> {
-  const probe = createServer().listen(0, '127.0.0.1');
-  await once(probe, 'listening');
-  const address = probe.address();
-  probe.close();
-  await once(probe, 'close');
-  if (address === null || typeof address === 'string') throw new Error('no port was given');
-  return address.port;
 }
