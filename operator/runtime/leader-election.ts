@@ -1,0 +1,163 @@
+// Which of several operators works: the holder of a Lease.
+//
+// Invariants:
+// - The lease is written by its resourceVersion only: of two that try, one fails.
+// - Who could not renew for `renewWithinMs` stops working before anybody else may begin at `leaseMs`, by its own clock
+//   that never goes back; a lease is judged by how long this process has seen it unchanged, never by its times.
+// - A call to the API server ends well within `renewWithinMs` (composition gives the leases' resource `leaseCallMs`).
+// - It is given up at the end, so that a rolling update waits for nobody.
+// Safety does not rest on it: every write to the broker carries an id or a revision.
+import { isKubeFailure } from '../kube/kube-error.ts';
+import type { KubeObject, Resource } from '../kube/resource.ts';
+import type { OperatorLog } from './operator-log.ts';
+import type { Timing } from './timing.ts';
+
+export interface Lease extends KubeObject {
+  readonly spec?: {
+    readonly holderIdentity?: string | null;
+    readonly leaseDurationSeconds?: number;
+    readonly acquireTime?: string | null;
+    readonly renewTime?: string | null;
+    readonly leaseTransitions?: number;
+  };
+}
+
+export interface ElectionOptions {
+  readonly leases: Resource<Lease>;
+  readonly namespace: string;
+  readonly name: string;
+  /** Of this process; unlike every other's. */
+  readonly identity: string;
+  readonly timing: Timing;
+  readonly log: OperatorLog;
+}
+
+const leaseMs = 15_000;
+const renewWithinMs = 10_000;
+const retryMs = 2_000;
+/** Two failed calls in a row and what lies between them still end before another may lead. */
+export const leaseCallMs = 4_000;
+
+export class LeaderElection {
+  private readonly options: ElectionOptions;
+  /** The lease as it was first seen in its present version, and when. */
+  private seen: { readonly version: string; readonly atMs: number } | undefined;
+
+  constructor(options: ElectionOptions) {
+    this.options = options;
+  }
+
+  /**
+   * Waits for the lease, runs `lead` while it is held, gives it up. Ends when the signal aborts; rejects when the lease
+   * is lost, after `lead` has ended: the process starts again from nothing.
+   */
+  async run(signal: AbortSignal, lead: (signal: AbortSignal) => Promise<void>): Promise<void> {
+    const { timing, log, identity } = this.options;
+    while (!signal.aborted && !(await this.tryAcquire())) {
+      await timing.sleep(retryMs * (1 + timing.draw() / 5), signal);
+    }
+    if (signal.aborted) return;
+    log.info('leading', { identity });
+    const lost = new AbortController();
+    const leading = lead(AbortSignal.any([signal, lost.signal]));
+    await this.keep(signal, lost);
+    await leading;
+    if (lost.signal.aborted) throw new Error('the lease of the leader was lost');
+    await this.release();
+  }
+
+  private async keep(signal: AbortSignal, lost: AbortController): Promise<void> {
+    const { timing, log } = this.options;
+    let renewedMs = timing.monotonicMs();
+    while (!signal.aborted) {
+      await timing.sleep(retryMs, signal);
+      if (signal.aborted) return;
+      if (await this.tryAcquire()) renewedMs = timing.monotonicMs();
+      else if (timing.monotonicMs() - renewedMs > renewWithinMs) {
+        log.error('lost the lease', { identity: this.options.identity });
+        lost.abort();
+        return;
+      }
+    }
+  }
+
+  /** Takes or renews the lease. False: another has it, or it cannot be written now. */
+  private async tryAcquire(): Promise<boolean> {
+    const { leases, namespace, name, identity, timing, log } = this.options;
+    const now = microTime(timing.wallMs());
+    try {
+      const lease = await this.read();
+      if (lease === undefined) {
+        await leases.create(namespace, this.body(undefined, now, 0));
+        return true;
+      }
+      const holder = lease.spec?.holderIdentity ?? '';
+      if (holder !== identity && holder !== '' && !this.hasExpired(lease)) return false;
+      const transitions = (lease.spec?.leaseTransitions ?? 0) + (holder === identity ? 0 : 1);
+      await leases.replace({ namespace, name }, this.body(lease, now, transitions));
+      return true;
+    } catch (thrown) {
+      if (!isKubeFailure(thrown, 'conflict')) {
+        const cause = thrown instanceof Error ? thrown.message : String(thrown);
+        log.warn('the lease cannot be written', { cause });
+      }
+      return false;
+    }
+  }
+
+  private async read(): Promise<Lease | undefined> {
+    const { leases, namespace, name } = this.options;
+    try {
+      return await leases.get({ namespace, name });
+    } catch (thrown) {
+      if (isKubeFailure(thrown, 'not_found')) return undefined;
+      throw thrown;
+    }
+  }
+
+  private hasExpired({ metadata, spec }: Lease): boolean {
+    const nowMs = this.options.timing.monotonicMs();
+    const version = metadata.resourceVersion;
+    if (this.seen?.version !== version) this.seen = { version, atMs: nowMs };
+    const durationMs = (spec?.leaseDurationSeconds ?? 0) * 1_000 || leaseMs;
+    return nowMs - this.seen.atMs > durationMs;
+  }
+
+  private body(lease: Lease | undefined, now: string, transitions: number) {
+    const { namespace, name, identity } = this.options;
+    const isSame = lease?.spec?.holderIdentity === identity;
+    return {
+      apiVersion: 'coordination.k8s.io/v1',
+      kind: 'Lease',
+      metadata:
+        lease === undefined
+          ? { namespace, name }
+          : { namespace, name, resourceVersion: lease.metadata.resourceVersion },
+      spec: {
+        holderIdentity: identity,
+        leaseDurationSeconds: leaseMs / 1_000,
+        acquireTime: isSame ? lease.spec.acquireTime : now,
+        renewTime: now,
+        leaseTransitions: transitions,
+      },
+    };
+  }
+
+  private async release(): Promise<void> {
+    const { leases, namespace, name, identity, log } = this.options;
+    try {
+      const lease = await this.read();
+      if (lease?.spec?.holderIdentity !== identity) return;
+      const spec = { ...lease.spec, holderIdentity: '', leaseDurationSeconds: 1 };
+      await leases.replace({ namespace, name }, { ...lease, spec });
+    } catch (thrown) {
+      const cause = thrown instanceof Error ? thrown.message : String(thrown);
+      log.warn('the lease was not given up; the next leader waits for it', { cause });
+    }
+  }
+}
+
+/** As MicroTime wants it. */
+function microTime(ms: number): string {
+  return new Date(ms).toISOString().replace('Z', '000Z');
+}
