@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Missing } from '../support/needs.ts';
 import * as catalog from './catalog.ts';
-import { freePort, LocalProcess } from './local-process.ts';
+import { answersHttp, freePort, LocalProcess } from './local-process.ts';
 import { missingOpenssl, Pki } from './pki.ts';
 
 export interface ControlPlaneOptions {
@@ -117,7 +117,7 @@ export class ControlPlane implements AsyncDisposable {
       ...['--listen-peer-urls', `${peer}`, '--initial-advertise-peer-urls', `${peer}`],
       ...['--initial-cluster', `t=${peer}`, '--log-level', 'warn'],
     ]);
-    await etcd.until(() => isHealthy(`${client}/health`), readyWithinMs);
+    await etcd.until(() => answersHttp(`${client}/health`), readyWithinMs);
   }
 
   private async startControllers(): Promise<void> {
@@ -167,15 +167,5 @@ export class ControlPlane implements AsyncDisposable {
       call.on('error', () => resolve(false));
       call.end();
     });
-  }
-}
-
-async function isHealthy(url: string): Promise<boolean> {
-  try {
-    const response = await fetch(url, { signal: AbortSignal.timeout(1_000) });
-    await response.arrayBuffer();
-    return response.ok;
-  } catch {
-    return false; // It does not listen yet.
   }
 }

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Missing } from '../support/needs.ts';
 import * as catalog from './catalog.ts';
-import { freePort, LocalProcess } from './local-process.ts';
+import { answersHttp, freePort, LocalProcess } from './local-process.ts';
 
 export interface S3Address {
   readonly endpoint: string;
@@ -104,7 +104,7 @@ export class S3Store implements AsyncDisposable {
     };
     const store = new S3Store({ endpoint, accessKey, secretKey, region }, release, server);
     try {
-      await server.until(() => answers(`${endpoint}/minio/health/ready`), readyWithinMs);
+      await server.until(() => answersHttp(`${endpoint}/minio/health/ready`), readyWithinMs);
     } catch (error) {
       await store[Symbol.asyncDispose]();
       throw error;
@@ -119,15 +119,5 @@ export class S3Store implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.release();
-  }
-}
-
-async function answers(url: string): Promise<boolean> {
-  try {
-    const response = await fetch(url, { signal: AbortSignal.timeout(1_000) });
-    await response.arrayBuffer();
-    return response.ok;
-  } catch {
-    return false; // It does not listen yet.
   }
 }
