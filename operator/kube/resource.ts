@@ -40,7 +40,7 @@ export interface ObjectKey {
 }
 
 /** Who writes: what server-side apply and managedFields know the operator by. */
-export const fieldManager = 'millrace-operator';
+const fieldOwner = { fieldManager: 'millrace-operator' };
 
 const applyPatch = 'application/apply-patch+yaml';
 const mergePatch = 'application/merge-patch+json';
@@ -70,13 +70,13 @@ export class Resource<T extends KubeObject> {
   }
 
   create(namespace: string | undefined, body: unknown): Promise<T> {
-    const query = { fieldManager };
-    return this.call({ method: 'POST', path: this.collectionPath(namespace), query, body });
+    const path = this.collectionPath(namespace);
+    return this.call({ method: 'POST', path, query: fieldOwner, body });
   }
 
   /** Replaces what it was when `body.metadata.resourceVersion` was read. */
   replace(key: ObjectKey, body: unknown): Promise<T> {
-    return this.call({ method: 'PUT', path: this.path(key), query: { fieldManager }, body });
+    return this.call({ method: 'PUT', path: this.path(key), query: fieldOwner, body });
   }
 
   /** Finalizers as a whole, only while the object is still the one of that version. */
@@ -85,7 +85,7 @@ export class Resource<T extends KubeObject> {
     return this.call({
       method: 'PATCH',
       path: this.path(object.metadata),
-      query: { fieldManager },
+      query: fieldOwner,
       body: { metadata: { resourceVersion, finalizers } },
       contentType: mergePatch,
     });
@@ -98,7 +98,7 @@ export class Resource<T extends KubeObject> {
     return this.call({
       method: 'PATCH',
       path: `${this.path(object.metadata)}/status`,
-      query: { fieldManager, force: 'true' },
+      query: { ...fieldOwner, force: 'true' },
       // The uid makes the write fail on a later object of that name.
       body: { apiVersion, kind, metadata: { name, namespace, uid }, status },
       contentType: applyPatch,

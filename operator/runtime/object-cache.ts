@@ -5,7 +5,7 @@
 //     └────────────────────────────────────────────────────────────────────────────────┘
 //
 // Invariants:
-// - It may be behind, and an event may be missed: a list every `relistMs` mends that. Nobody may decide to delete by it.
+// - It may be behind, and an event may be missed: a list every `relistMs` mends that. Nobody decides to delete by it.
 // - Whoever listens hears of each key that changed, appeared or went, in no promised order.
 import { KubeError } from '../kube/kube-error.ts';
 import type { KubeApi, WatchEvent } from '../kube/kube-api.ts';
