@@ -1,5 +1,6 @@
 // A tenant as people read it. Sizes are rounded: programs read the JSON.
 import type { DescribedTenant } from '../client/src/index.ts';
+import { labelLines } from './label-options.ts';
 import { isoTime, sizeText, table } from './output.ts';
 import { policyLabels, policyLines } from './policy-text.ts';
 import { quotaRows, quotaText } from './quota-options.ts';
@@ -9,6 +10,7 @@ export function tenantText(tenant: DescribedTenant): string {
   const lines = [
     `name           ${name}`,
     `id             ${tenantId}`,
+    ...labelLines(tenant.labels),
     `created        ${isoTime(createdAtMs)}`,
     ...policyLines(policy).map(([field, text]) => `${policyLabels[field].padEnd(15)}${text}`),
     `held back      ${usage.heldBackTotal} streams, ${usage.refusedTotal} refused`,

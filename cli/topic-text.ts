@@ -2,6 +2,7 @@
 //
 // Ranges are written with their first and last offset; `-` is an empty one. Sizes are rounded: programs read the JSON.
 import type { PolicyLevel, Topic, TopicPartition, TopicStatus } from '../client/src/index.ts';
+import { labelLines } from './label-options.ts';
 import { isoTime, sizeText, table } from './output.ts';
 import { policyLabels, policyLines } from './policy-text.ts';
 
@@ -10,6 +11,7 @@ export function topicText(topic: Topic): string {
   return [
     `name           ${topic.name}`,
     `id             ${topic.topicId}`,
+    ...labelLines(topic.spec.labels),
     ...policyLines(topic.policy).map(
       ([field, text]) =>
         `${policyLabels[field].padEnd(15)}${text}${sourceText(topic.policySources[field])}`,

@@ -2,9 +2,11 @@
 // DATA_LOSS.
 import { quoted } from '../core/quoted.ts';
 import { WireError, WireReader, wireBytes, wireVarint } from '../../proto/wire/reader.ts';
-import type { WireWriter } from '../../proto/wire/writer.ts';
+import { WireWriter } from '../../proto/wire/writer.ts';
+import type { Labels } from './labels.ts';
 
 const shardName = /^[a-z0-9][a-z0-9-]{0,31}$/;
+const printable = /^[\x20-\x7e]+$/;
 const idMax = 2 ** 32 - 1;
 
 /** Calls the reader of each field, by number and wire type together; any other field is damage. */
@@ -61,6 +63,30 @@ export function nameOf<K extends string>(
 ): K {
   for (const name in codes) if (codes[name] === code) return name;
   throw new WireError(`${what} is ${code}`);
+}
+
+/** One field for each. */
+export function writeLabels(writer: WireWriter, field: number, labels: Labels): void {
+  for (const [name, text] of labels) {
+    const label = new WireWriter(64);
+    label.string(1, name);
+    label.string(2, text);
+    writer.bytes(field, label.finish());
+  }
+}
+
+/** These and the one that is next. */
+export function withLabel(labels: Labels, reader: WireReader): Labels {
+  const label = { name: '', text: '' };
+  readMessage(reader.view(), {
+    [bytesField(1)]: (inner) => (label.name = readText(inner)),
+    [bytesField(2)]: (inner) => (label.text = readText(inner)),
+  });
+  for (const part of [label.name, label.text]) {
+    if (!printable.test(part)) throw new WireError(`label has ${quoted(part)}`);
+  }
+  if (labels.has(label.name)) throw new WireError(`label ${label.name} is there twice`);
+  return new Map([...labels, [label.name, label.text]]);
 }
 
 export function readFlag(reader: WireReader): boolean {

@@ -13,7 +13,10 @@ import {
   readMessage,
   readShard,
   readText,
+  withLabel,
+  writeLabels,
 } from './codec-fields.ts';
+import { noLabels } from './labels.ts';
 import { parseSubscriptionName, parseTopicName } from './names.ts';
 import type { SaidPolicy } from './policy.ts';
 import { decodePolicy, encodePolicy } from './policy-codec.ts';
@@ -39,12 +42,14 @@ export function encodeTopic(topic: Topic): Buffer {
   writer.uint(6, topic.tenantId);
   writer.uint(10, topic.revision);
   writer.uint(11, topic.createdAtMs);
+  writeLabels(writer, 12, topic.spec.labels);
   return writer.finish();
 }
 
 export function decodeTopic(bytes: Uint8Array): Topic {
   const head = { id: 0, name: '', tenantId: 0, revision: 0, createdAtMs: 0 };
   let policy: SaidPolicy = {};
+  let labels = noLabels;
   let partitions: readonly PartitionId[] = [];
   const shards: string[] = [];
   readMessage(bytes, {
@@ -56,6 +61,7 @@ export function decodeTopic(bytes: Uint8Array): Topic {
     [numberField(6)]: (reader) => (head.tenantId = reader.varint()),
     [numberField(10)]: (reader) => (head.revision = reader.varint()),
     [numberField(11)]: (reader) => (head.createdAtMs = reader.varint()),
+    [bytesField(12)]: (reader) => (labels = withLabel(labels, reader)),
   });
   if (partitions.length === 0) throw new WireError('topic has no partitions');
   if (shards.length !== partitions.length) {
@@ -67,7 +73,7 @@ export function decodeTopic(bytes: Uint8Array): Topic {
     tenantId: tenantId(readId(head.tenantId, 'tenant id')),
     partitions,
     shards,
-    spec: { partitions: partitions.length, ...policy },
+    spec: { partitions: partitions.length, labels, ...policy },
     revision: head.revision,
     createdAtMs: head.createdAtMs,
   };

@@ -2,7 +2,16 @@
 // catalog-entries.ts turns into DATA_LOSS.
 import { tenantId } from '../core/ids.ts';
 import { WireWriter } from '../../proto/wire/writer.ts';
-import { bytesField, numberField, readId, readMessage, readText } from './codec-fields.ts';
+import {
+  bytesField,
+  numberField,
+  readId,
+  readMessage,
+  readText,
+  withLabel,
+  writeLabels,
+} from './codec-fields.ts';
+import { noLabels } from './labels.ts';
 import { parseNamespaceName, parseTenantName, type NamespaceName } from './names.ts';
 import type { SaidPolicy } from './policy.ts';
 import { decodePolicy, decodeQuota, encodePolicy, encodeQuota } from './policy-codec.ts';
@@ -20,6 +29,7 @@ export function encodeTenant({ id, name, spec, revision, createdAtMs }: Tenant):
   }
   writer.uint(6, revision);
   writer.uint(7, createdAtMs);
+  writeLabels(writer, 8, spec.labels);
   return writer.finish();
 }
 
@@ -27,6 +37,7 @@ export function decodeTenant(bytes: Uint8Array): Tenant {
   const head = { id: 0, name: '', revision: 0, createdAtMs: 0 };
   let policy: SaidPolicy = {};
   let quota: Quota = noQuota;
+  let labels = noLabels;
   const namespaces = new Map<NamespaceName, ScopeSpec>();
   readMessage(bytes, {
     [numberField(1)]: (reader) => (head.id = reader.varint()),
@@ -36,11 +47,12 @@ export function decodeTenant(bytes: Uint8Array): Tenant {
     [bytesField(5)]: (reader) => namespaces.set(...decodeNamespace(reader.view())),
     [numberField(6)]: (reader) => (head.revision = reader.varint()),
     [numberField(7)]: (reader) => (head.createdAtMs = reader.varint()),
+    [bytesField(8)]: (reader) => (labels = withLabel(labels, reader)),
   });
   return {
     id: tenantId(readId(head.id, 'tenant id')),
     name: parseTenantName(head.name),
-    spec: { policy, quota, namespaces },
+    spec: { policy, quota, namespaces, labels },
     revision: head.revision,
     createdAtMs: head.createdAtMs,
   };

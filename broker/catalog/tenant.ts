@@ -4,6 +4,7 @@
 // - Ids are never reused: a tenant that is deleted and made again is another one, with other objects in the store.
 // - A namespace needs no entry; one that would say nothing has none.
 import { tenantId, type TenantId } from '../core/ids.ts';
+import { labelSpecFields, noLabels, patchLabels, type Labels } from './labels.ts';
 import { defaultTenant, type NamespaceName, type TenantName } from './names.ts';
 import {
   inherited,
@@ -32,6 +33,7 @@ export interface ScopeSpec {
 
 export interface TenantSpec extends ScopeSpec {
   readonly namespaces: ReadonlyMap<NamespaceName, ScopeSpec>;
+  readonly labels: Labels;
 }
 
 export interface Tenant {
@@ -58,9 +60,16 @@ export interface NamespacePatch extends ScopePatch {
 
 export interface TenantSpecPatch extends ScopePatch {
   readonly namespaces?: ReadonlyMap<NamespaceName, NamespacePatch> | undefined;
+  /** Those that are to be changed; an empty text takes one away. */
+  readonly labels?: Labels | undefined;
 }
 
-export const tenantSpecDefault: TenantSpec = { policy: {}, quota: noQuota, namespaces: new Map() };
+export const tenantSpecDefault: TenantSpec = {
+  policy: {},
+  quota: noQuota,
+  namespaces: new Map(),
+  labels: noLabels,
+};
 
 /** There from the first start, and never deleted. */
 export const publicTenant: Tenant = {
@@ -80,12 +89,14 @@ export function patchTenantSpec(spec: TenantSpec, patch: TenantSpecPatch): Tenan
     else namespaces.set(name, patched);
   }
   const ordered = new Map([...namespaces].sort(([a], [b]) => (a < b ? -1 : 1)));
-  return { ...patchScope(spec, patch), namespaces: ordered };
+  const labels = patchLabels(spec.labels, patch.labels);
+  return { ...patchScope(spec, patch), namespaces: ordered, labels };
 }
 
 /** One line per field that differs, with the names of the API; fields of a namespace after its name. */
 export function tenantSpecChanges(before: TenantSpec, after: TenantSpec): string[] {
-  const lines = fieldChanges(scopeFields(before), scopeFields(after));
+  const labels = new Set([...before.labels.keys(), ...after.labels.keys()]);
+  const lines = fieldChanges(tenantFields(before, labels), tenantFields(after, labels));
   for (const name of new Set([...before.namespaces.keys(), ...after.namespaces.keys()])) {
     const was = before.namespaces.get(name) ?? tenantSpecDefault;
     const is = after.namespaces.get(name) ?? tenantSpecDefault;
@@ -104,7 +115,7 @@ export function describeTenantSpec(spec: TenantSpec): string {
   const namespaces = [...spec.namespaces].flatMap(([name, scope]) =>
     said(scopeFields(scope)).map((line) => `${name}/${line}`),
   );
-  return [...said(scopeFields(spec)), ...namespaces].join(', ');
+  return [...said(tenantFields(spec)), ...namespaces].join(', ');
 }
 
 function patchScope(scope: ScopeSpec, patch: ScopePatch): ScopeSpec {
@@ -116,6 +127,10 @@ function patchScope(scope: ScopeSpec, patch: ScopePatch): ScopeSpec {
 
 function isEmpty({ policy, quota }: ScopeSpec): boolean {
   return saysNothing(policy) && limitsNothing(quota);
+}
+
+function tenantFields(spec: TenantSpec, labels?: Iterable<string>): SpecFields {
+  return { ...scopeFields(spec), ...labelSpecFields(spec.labels, labels) };
 }
 
 function scopeFields({ policy, quota }: ScopeSpec): SpecFields {

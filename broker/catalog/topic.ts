@@ -6,6 +6,7 @@
 // - Partitions are added, never removed; ids are never reused.
 import type { PartitionId, TenantId, TopicId } from '../core/ids.ts';
 import { limits } from '../core/limits.ts';
+import { labelSpecFields, noLabels, patchLabels, type Labels } from './labels.ts';
 import type { TopicName } from './names.ts';
 import {
   inherited,
@@ -20,11 +21,14 @@ import { checkBetween, describeFields, fieldChanges, type SpecFields } from './s
 /** What was said about the topic; the rest of its policy is inherited. */
 export interface TopicSpec extends SaidPolicy {
   readonly partitions: number;
+  readonly labels: Labels;
 }
 
 /** What a caller wants changed; undefined leaves it as it is. Fields of the policy are replaced as a whole. */
 export interface TopicSpecPatch extends PolicyPatch {
   readonly partitions?: number | undefined;
+  /** Those that are to be changed; an empty text takes one away. */
+  readonly labels?: Labels | undefined;
   /** Policy fields to inherit again. */
   readonly inherit?: readonly PolicyField[] | undefined;
 }
@@ -50,18 +54,20 @@ export interface ShardPartitions {
   readonly partitions: readonly PartitionId[];
 }
 
-export const topicSpecDefault: TopicSpec = { partitions: 1 };
+export const topicSpecDefault: TopicSpec = { partitions: 1, labels: noLabels };
 
 /** The spec with the patch in it. Throws SPEC_INVALID, ARGUMENT_INVALID. */
 export function patchTopicSpec(spec: TopicSpec, patch: TopicSpecPatch): TopicSpec {
   const partitions = patch.partitions ?? spec.partitions;
   checkBetween('partitions', partitions, 1, limits.partitionsPerTopicMax);
-  return { partitions, ...patchPolicy(spec, patch, patch.inherit) };
+  const labels = patchLabels(spec.labels, patch.labels);
+  return { partitions, labels, ...patchPolicy(spec, patch, patch.inherit) };
 }
 
 /** One line per field that differs, with the names of the API. */
 export function topicSpecChanges(before: TopicSpec, after: TopicSpec): string[] {
-  return fieldChanges(topicSpecFields(before), topicSpecFields(after));
+  const names = new Set([...before.labels.keys(), ...after.labels.keys()]);
+  return fieldChanges(topicSpecFields(before, names), topicSpecFields(after, names));
 }
 
 /** What was said. */
@@ -82,6 +88,10 @@ export function partitionsByShard(topic: Topic): readonly ShardPartitions[] {
   return [...byShard].map(([shard, partitions]) => ({ shard, partitions }));
 }
 
-function topicSpecFields(spec: TopicSpec): SpecFields {
-  return { partitions: spec.partitions, ...policySpecFields(spec) };
+function topicSpecFields(spec: TopicSpec, labels?: Iterable<string>): SpecFields {
+  return {
+    partitions: spec.partitions,
+    ...policySpecFields(spec),
+    ...labelSpecFields(spec.labels, labels),
+  };
 }

@@ -19,6 +19,9 @@ export const limits = {
   topicsMax: 100_000,
   /** Partitions of an installation (reject): about 2 KiB of memory each in its shard. */
   partitionsMax: 200_000,
+  /** Labels of a topic or tenant (reject), and bytes of the text of one: with names 6 KiB of the catalog each. */
+  labelsMax: 16,
+  labelBytesMax: 256,
   /** Subscriptions of a topic (reject). */
   subscriptionsPerTopicMax: 1_000,
   /** Items of one page of a list (reject): a page of topics with their status fits one unary answer. */

@@ -66,6 +66,7 @@ function patchFromProto(spec: TenantSpec | undefined, inherit: readonly string[]
     ...scopeFromProto(spec ?? {}),
     inherit: policyFieldsNamed(ownFields),
     namespaces,
+    labels: new Map(Object.entries(spec?.labels ?? {})),
   };
 }
 
@@ -102,7 +103,8 @@ function tenantToProto(tenant: Tenant) {
     name,
     ...scopeToProto(scope),
   }));
-  return { ...summaryToProto(tenant), spec: { ...scopeToProto(tenant.spec), namespaces } };
+  const summary = summaryToProto(tenant);
+  return { ...summary, spec: { ...summary.spec, namespaces } };
 }
 
 function summaryToProto(tenant: Tenant) {
@@ -111,7 +113,7 @@ function summaryToProto(tenant: Tenant) {
     tenantId: String(tenant.id),
     revision: String(tenant.revision),
     createdAtMs: BigInt(tenant.createdAtMs),
-    spec: scopeToProto(tenant.spec),
+    spec: { ...scopeToProto(tenant.spec), labels: Object.fromEntries(tenant.spec.labels) },
   };
 }
 

@@ -89,7 +89,9 @@ export function topicService(broker: Broker): UntypedServiceImplementation {
 function patchFromProto(spec: TopicSpec | undefined, inherit: readonly string[]): TopicSpecPatch {
   const fields = policyFieldsNamed(inherit);
   if (spec === undefined) return { inherit: fields };
-  return { partitions: spec.partitions, ...policyFromProto(spec), inherit: fields };
+  const { partitions } = spec;
+  const labels = new Map(Object.entries(spec.labels));
+  return { partitions, labels, ...policyFromProto(spec), inherit: fields };
 }
 
 function topicToProto(broker: Broker, topic: Topic) {
@@ -98,7 +100,11 @@ function topicToProto(broker: Broker, topic: Topic) {
     name: topic.name.full,
     topicId: String(topic.id),
     revision: String(topic.revision),
-    spec: { partitions: topic.spec.partitions, ...policyToProto(topic.spec) },
+    spec: {
+      partitions: topic.spec.partitions,
+      labels: Object.fromEntries(topic.spec.labels),
+      ...policyToProto(topic.spec),
+    },
     effective: policyToProto(effective.values),
     sources: sourcesToProto(effective),
   };

@@ -1,7 +1,8 @@
 // millrace tenant create|list|describe|alter|delete
 import { Command } from 'commander';
-import type { Client, TenantPatch } from '../../client/src/index.ts';
+import type { Client, Policy, TenantPatch } from '../../client/src/index.ts';
 import { isoTime, printJson, printLine, table } from '../output.ts';
+import { withLabelOption, type Labels } from '../label-options.ts';
 import { withClient, withClientOptions, type ClientOptions } from '../options.ts';
 import {
   inheritOf,
@@ -16,7 +17,8 @@ import { saidToExist } from '../said-to-exist.ts';
 import { tenantText } from '../tenant-text.ts';
 
 type SpecOptions = PolicyOptions & QuotaOptions & { readonly inherit?: readonly InheritName[] };
-type ApplyOptions = ClientOptions & SpecOptions & { readonly dryRun?: boolean };
+type TenantOptions = SpecOptions & { readonly label?: Labels };
+type ApplyOptions = ClientOptions & TenantOptions & { readonly dryRun?: boolean };
 
 export function tenantCommand(): Command {
   return new Command('tenant')
@@ -57,14 +59,14 @@ export async function printChanges(
 }
 
 function create(): Command {
-  return withScopeOptions(new Command('create'))
+  return withLabelOption(withScopeOptions(new Command('create')))
     .description('create a tenant; it must not exist yet')
     .argument('<name>')
     .option('--if-not-exists', 'do nothing when the tenant is there already')
     .option('--dry-run', 'say what would be done')
     .action(async (name: string, options: ApplyOptions & { ifNotExists?: boolean }) => {
       await withClient(options, async (client) => {
-        const patch = scopePatchOf(options);
+        const patch = tenantPatchOf(options);
         const plan = () => client.tenants.apply(name, patch, { dryRun: true });
         if (options.ifNotExists === true && (await saidToExist(`tenant ${name}`, options, plan))) {
           return;
@@ -75,16 +77,21 @@ function create(): Command {
 }
 
 function alter(): Command {
-  return withScopeOptions(withInheritOption(new Command('alter')))
+  return withLabelOption(withScopeOptions(withInheritOption(new Command('alter'))))
     .description('change a tenant; only what is named changes, at once for all of its topics')
     .argument('<name>')
     .option('--dry-run', 'say what would be done')
     .action(async (name: string, options: ApplyOptions) => {
       await withClient(options, async (client) => {
         const { revision, policy } = await client.tenants.get(name);
-        await applyWith(client, name, options, scopePatchOf(options, policy), revision);
+        await applyWith(client, name, options, tenantPatchOf(options, policy), revision);
       });
     });
+}
+
+function tenantPatchOf(options: TenantOptions, before?: Partial<Policy>): TenantPatch {
+  const { label: labels } = options;
+  return { ...scopePatchOf(options, before), ...(labels === undefined ? {} : { labels }) };
 }
 
 async function applyWith(

@@ -13,11 +13,13 @@ import {
   type PolicyOptions,
 } from '../policy-options.ts';
 import { saidToExist } from '../said-to-exist.ts';
+import { withLabelOption, type Labels } from '../label-options.ts';
 import { onlyOnDiskCount, topicText } from '../topic-text.ts';
 
 interface SpecOptions extends PolicyOptions {
   readonly partitions?: number;
   readonly inherit?: readonly InheritName[];
+  readonly label?: Labels;
 }
 
 export function topicCommand(): Command {
@@ -194,15 +196,21 @@ function remove(): Command {
 }
 
 function withSpecOptions(command: Command): Command {
-  return withPolicyOptions(
-    command.option('--partitions <n>', 'number of partitions, 1 to 256; grows only', parseCount),
+  return withLabelOption(
+    withPolicyOptions(
+      command.option('--partitions <n>', 'number of partitions, 1 to 256; grows only', parseCount),
+    ),
   );
 }
 
 /** `before`: what is in force, when the topic is changed. */
 function specOf(options: SpecOptions, before?: Policy): TopicSpecPatch {
-  const { partitions } = options;
-  return { ...(partitions === undefined ? {} : { partitions }), ...policyOf(options, before) };
+  const { partitions, label: labels } = options;
+  return {
+    ...(partitions === undefined ? {} : { partitions }),
+    ...(labels === undefined ? {} : { labels }),
+    ...policyOf(options, before),
+  };
 }
 
 function topicRow(topic: Topic): (string | number)[] {

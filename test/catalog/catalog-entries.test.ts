@@ -58,6 +58,12 @@ const policy: fc.Arbitrary<SaidPolicy> = fc.record(
   { requiredKeys: [] },
 );
 
+const labels = fc
+  .uniqueArray(fc.tuple(fc.constantFrom('a', 'b/c'), fc.constantFrom('x', 'y'.repeat(256))), {
+    selector: ([name]) => name,
+  })
+  .map((entries) => new Map(entries));
+
 const topic: fc.Arbitrary<Topic> = fc
   .record({
     id: id.map(topicId),
@@ -66,14 +72,15 @@ const topic: fc.Arbitrary<Topic> = fc
     partitions,
     shard,
     policy,
+    labels,
     revision: count,
     createdAtMs: count,
   })
-  .map(({ partitions, shard: place, policy, ...rest }) => ({
+  .map(({ partitions, shard: place, policy, labels, ...rest }) => ({
     ...rest,
     partitions,
     shards: partitions.map(() => place),
-    spec: { partitions: partitions.length, ...policy },
+    spec: { partitions: partitions.length, labels, ...policy },
   }));
 
 const quota: fc.Arbitrary<Quota> = fc
@@ -89,8 +96,13 @@ const tenant: fc.Arbitrary<Tenant> = fc.record({
       fc.uniqueArray(fc.tuple(fc.constantFrom('a', 'b-1', 'Y_2').map(parseNamespaceName), said), {
         selector: ([name]) => name,
       }),
+      labels,
     )
-    .map(([own, namespaces]) => ({ ...own, namespaces: new Map(namespaces) })),
+    .map(([own, namespaces, said]) => ({
+      ...own,
+      namespaces: new Map(namespaces),
+      labels: said,
+    })),
   revision: count,
   createdAtMs: count,
 });

@@ -19,7 +19,12 @@ describe('tenants', () => {
     const { tenant, created, changes } = catalog.applyTenant('acme', {}, { revision: '0' });
     expect(created).toBe(true);
     expect(changes).toEqual(['create tenant acme']);
-    expect(tenant.spec).toEqual({ policy: {}, quota: noQuota, namespaces: new Map() });
+    expect(tenant.spec).toEqual({
+      policy: {},
+      quota: noQuota,
+      namespaces: new Map(),
+      labels: new Map(),
+    });
     expect(reasonOf(() => catalog.applyTenant('acme', {}, { revision: '0' }))).toBe(
       'REVISION_MISMATCH',
     );

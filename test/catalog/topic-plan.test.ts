@@ -11,7 +11,7 @@ describe('creating a topic', () => {
   it('stores only what was said', () => {
     const { topic, created, changes } = new CatalogFixture().applyTopic('orders');
     expect(created).toBe(true);
-    expect(topic.spec).toEqual({ partitions: 1 });
+    expect(topic.spec).toEqual({ partitions: 1, labels: new Map() });
     expect(topic.partitions).toHaveLength(1);
     expect(topic.shards).toEqual(['0']);
     expect(topic.createdAtMs).toBe(1_000);
@@ -81,7 +81,7 @@ describe('changing a topic', () => {
     catalog.applyTopic('a', { batchBytesMax: 4096, timeToLiveMs: 0 });
     const plan = catalog.applyTopic('a', { inherit: ['batchBytesMax', 'retention'] });
     expect(plan.changes).toEqual(['batch_bytes_max: 4096 -> inherited']);
-    expect(plan.topic.spec).toEqual({ partitions: 1, timeToLiveMs: 0 });
+    expect(plan.topic.spec).toEqual({ partitions: 1, labels: new Map(), timeToLiveMs: 0 });
     expect(
       reasonOf(() => catalog.applyTopic('a', { timeToLiveMs: 1, inherit: ['timeToLiveMs'] })),
     ).toBe('ARGUMENT_INVALID');

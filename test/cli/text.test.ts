@@ -77,7 +77,11 @@ const topic: Topic = {
   name: 'public/default/orders',
   topicId: '7',
   revision: '1',
-  spec: { partitions: 1, tiering: { hotAgeMs: 21_600_000, hotBytes: 10 * 1024 ** 3 } },
+  spec: {
+    partitions: 1,
+    labels: { team: 'orders' },
+    tiering: { hotAgeMs: 21_600_000, hotBytes: 10 * 1024 ** 3 },
+  },
   policySources: {
     retention: 'cluster',
     tiering: 'topic',

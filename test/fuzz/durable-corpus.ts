@@ -119,6 +119,7 @@ const topic: Topic = {
   shards: ['0', '0', '15'],
   spec: {
     partitions: 3,
+    labels: new Map([['team', 'orders']]),
     retention: { ageMs: 604_800_000, bytes: large, forever: false, unackedAgeMs: 0 },
     tiering: { hotAgeMs: 86_400_000, hotBytes: large },
     backlogQuota: { bytes: large, policy: 'drop_oldest' },
@@ -180,7 +181,7 @@ const scope = {
 const tenant: Tenant = {
   id: topic.tenantId,
   name: name.tenant,
-  spec: { ...scope, namespaces: new Map([[name.namespace, scope]]) },
+  spec: { ...scope, namespaces: new Map([[name.namespace, scope]]), labels: topic.spec.labels },
   revision: 70,
   createdAtMs: 1_700_000_000_000,
 };

@@ -59,6 +59,8 @@ export interface NamespacePatch extends ScopePatch {
 export interface TenantPatch extends ScopePatch {
   /** Those that are to be changed, by name. */
   readonly namespaces?: Readonly<Record<string, NamespacePatch>>;
+  /** Those that are to be changed; an empty text takes one away. */
+  readonly labels?: Readonly<Record<string, string>>;
 }
 
 /** A tenant as lists have it. */
@@ -69,6 +71,8 @@ export interface TenantSummary extends Scope {
   readonly revision: string;
   /** 0 for `public`. */
   readonly createdAtMs: number;
+  /** As those of a topic. */
+  readonly labels: Readonly<Record<string, string>>;
 }
 
 export interface Tenant extends TenantSummary {
@@ -141,6 +145,7 @@ export class Tenants {
       dryRun,
       spec: {
         ...scopeToProto(patch),
+        labels: { ...patch.labels },
         namespaces: namespaces
           .filter(([, { unset }]) => unset !== true)
           .map(([namespace, one]) => ({ name: namespace, ...scopeToProto(one) })),
@@ -213,7 +218,14 @@ function tenantFromProto(tenant: TenantMessage): Tenant {
 
 function summaryFromProto(tenant: TenantMessage): TenantSummary {
   const { name, tenantId, revision, createdAtMs, spec } = tenant;
-  return { name, tenantId, revision, createdAtMs: Number(createdAtMs), ...scopeFromProto(spec) };
+  return {
+    name,
+    tenantId,
+    revision,
+    createdAtMs: Number(createdAtMs),
+    labels: { ...spec?.labels },
+    ...scopeFromProto(spec),
+  };
 }
 
 function scopeFromProto(scope: Pick<SpecMessage, 'policy' | 'quota'> | undefined): Scope {

@@ -22,6 +22,11 @@ import {
 /** What was said about the topic; the rest of its policy is inherited. */
 export interface TopicSpec extends Partial<Policy> {
   readonly partitions: number;
+  /**
+   * What tools write down about the topic; it means nothing to the broker. At most 16, up to 256 printable ASCII
+   * characters each. In a patch: those to change, an empty text takes one away.
+   */
+  readonly labels: Readonly<Record<string, string>>;
 }
 
 /** What is left out stays as it is. */
@@ -151,7 +156,7 @@ export class Topics {
     options: ApplyTopicOptions = {},
   ): Promise<AppliedTopic> {
     const { revision = '', dryRun = false } = options;
-    const { partitions } = spec;
+    const { partitions, labels = {} } = spec;
     const answer = await this.connection.unary(applyTopic, {
       name,
       revision,
@@ -159,6 +164,7 @@ export class Topics {
       inherit: inheritToProto(options.inherit),
       spec: {
         ...(partitions === undefined ? {} : { partitions }),
+        labels: { ...labels },
         ...policyToProto(spec),
       },
     });
@@ -263,7 +269,11 @@ function topicFromProto(topic: TopicMessage): Topic {
     name,
     topicId,
     revision,
-    spec: { partitions: spec?.partitions ?? 0, ...saidPolicy(spec) },
+    spec: {
+      partitions: spec?.partitions ?? 0,
+      labels: { ...spec?.labels },
+      ...saidPolicy(spec),
+    },
     policy: wholePolicy(effective),
     policySources: sourcesFromProto(sources),
     ...statusFromProto(status),
