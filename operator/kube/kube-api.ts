@@ -37,23 +37,32 @@ export interface KubeCallCounts {
   count(method: string, path: string): void;
 }
 
+export interface KubeApiOptions {
+  readonly counts?: KubeCallCounts;
+  /** Waits until another call may be made. Watches do not wait. */
+  readonly pace?: () => Promise<void>;
+}
+
 const callTimeoutMs = 15_000;
 /** The server sends a bookmark about once a minute. */
 const watchSilenceMs = 150_000;
 
 export class KubeApi {
   private readonly config: KubeConfig;
-  private readonly counts: KubeCallCounts | undefined;
+  private readonly options: KubeApiOptions;
   private readonly http = new IsomorphicFetchHttpLibrary();
+  /** Kept while calls succeed: certificates that were renewed are used after the next failure. */
+  private connections: ReturnType<RequestContext['getDispatcher']>;
 
-  constructor(config: KubeConfig, counts?: KubeCallCounts) {
+  constructor(config: KubeConfig, options: KubeApiOptions = {}) {
     this.config = config;
-    this.counts = counts;
+    this.options = options;
   }
 
   /** The answer's JSON. Throws KubeError. */
   async call<T>(request: KubeRequest): Promise<T> {
     const name = `${request.method} ${request.path}`;
+    await this.options.pace?.();
     try {
       const signal = AbortSignal.timeout(request.timeoutMs ?? callTimeoutMs);
       const response = await this.send(request, signal);
@@ -63,7 +72,7 @@ export class KubeApi {
       }
       return JSON.parse(text) as T;
     } catch (thrown) {
-      throw KubeError.ofThrown(thrown, name);
+      throw this.failed(thrown, name);
     }
   }
 
@@ -85,17 +94,32 @@ export class KubeApi {
       }
       const body = response.body.stream();
       if (body === null) return;
-      for await (const line of createInterface(Readable.fromWeb(body))) {
+      const source = Readable.fromWeb(body);
+      const lines = createInterface(source);
+      // Who stops reading is told of no error any more, and one that nobody hears would end the process.
+      for (const emitter of [source, lines]) emitter.on('error', () => {});
+      for await (const line of lines) {
         clearTimeout(timer);
         timer = setTimeout(give, watchSilenceMs);
         yield JSON.parse(line) as WatchEvent;
       }
     } catch (thrown) {
-      if (!signal.aborted) throw KubeError.ofThrown(thrown, name);
+      if (!signal.aborted) throw this.failed(thrown, name);
     } finally {
       clearTimeout(timer);
       silence.abort();
     }
+  }
+
+  private failed(thrown: unknown, name: string): KubeError {
+    const error = KubeError.ofThrown(thrown, name);
+    if (error.failure === 'unavailable' || error.failure === 'denied') {
+      const old = this.connections;
+      this.connections = undefined;
+      // What is under way on it ends by itself.
+      void old?.close().catch(() => undefined);
+    }
+    return error;
   }
 
   private async send(request: KubeRequest, signal: AbortSignal): Promise<ResponseContext> {
@@ -104,7 +128,7 @@ export class KubeApi {
       throw new KubeError('unavailable', 'the kubeconfig has no current cluster; set a context');
     }
     const { method, path, query = {}, body, contentType = 'application/json' } = request;
-    this.counts?.count(query['watch'] === undefined ? method : 'WATCH', path);
+    this.options.counts?.count(query['watch'] === undefined ? method : 'WATCH', path);
     const context = new RequestContext(`${cluster.server}${path}`, HttpMethod[method]);
     for (const [name, value] of Object.entries(query)) context.setQueryParam(name, value);
     context.setHeaderParam('accept', 'application/json');
@@ -114,6 +138,9 @@ export class KubeApi {
     }
     context.setSignal(signal);
     await this.config.applySecurityAuthentication(context);
+    // The library makes connections of their own for each call, with a handshake each, and closes none.
+    this.connections ??= context.getDispatcher();
+    if (this.connections !== undefined) context.setDispatcher(this.connections);
     return this.http.send(context).toPromise();
   }
 }

@@ -19,7 +19,8 @@ export interface ObjectCacheOptions<T extends KubeObject> {
   readonly resource: Resource<T>;
   readonly timing: Timing;
   readonly log: OperatorLog;
-  readonly onChange: (key: string) => void;
+  /** `before`: as it was known until now; undefined: it was not. */
+  readonly onChange: (key: string, before: T | undefined) => void;
 }
 
 const relistMs = 10 * 60_000;
@@ -97,9 +98,11 @@ export class ObjectCache<T extends KubeObject> {
         this.objects.get(key)?.metadata.resourceVersion !== metadata.resourceVersion,
     );
     const gone = [...this.objects.keys()].filter((key) => !seen.has(key));
+    const before = new Map(this.objects);
     for (const key of gone) this.objects.delete(key);
     for (const [key, object] of changed) this.objects.set(key, object);
-    for (const key of [...gone, ...changed.map(([changedKey]) => changedKey)]) onChange(key);
+    const keys = [...gone, ...changed.map(([changedKey]) => changedKey)];
+    for (const key of keys) onChange(key, before.get(key));
     return version;
   }
 
@@ -134,9 +137,10 @@ export class ObjectCache<T extends KubeObject> {
     const { resourceVersion } = told.metadata;
     if (type === 'BOOKMARK') return resourceVersion;
     const key = keyOf(told.metadata);
+    const before = this.objects.get(key);
     if (type === 'DELETED') this.objects.delete(key);
     else this.objects.set(key, told);
-    this.options.onChange(key);
+    this.options.onChange(key, before);
     return resourceVersion;
   }
 
