@@ -97,7 +97,10 @@ export const layerTable: Readonly<Record<Layer, LayerRule>> = {
   wire: { layers: [], packages: [] },
   client: { layers: ['proto', 'wire'], packages: ['@bufbuild/protobuf', '@grpc/grpc-js'] },
   cli: { layers: ['client', 'proto', 'wire', 'composition', 'bench'], packages: ['commander'] },
-  operator: { layers: ['client', 'proto', 'wire'], packages: ['@kubernetes/client-node'] },
+  operator: {
+    layers: ['client', 'proto', 'wire'],
+    packages: ['@kubernetes/client-node', 'commander', 'pino', 'prom-client'],
+  },
   // What the object store's own client moves is what offload is compared with. What a state takes in memory is measured
   // on the state, where it is not lost among caches.
   bench: { layers: ['log', 'subscription', 'client', 'proto', 'wire'], packages: ['minio'] },
