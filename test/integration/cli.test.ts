@@ -104,9 +104,8 @@ describe('millrace', () => {
     const topic = ['topic', 'create', 'once', '--if-not-exists'];
     const said = await millrace([...topic, '--partitions', '5']);
     expect(said.stdout).toMatch(/topic once is there already.*\ndiffers.*partitions/);
-    expect((await millrace(['topic', 'describe', 'once', '-o', 'json'])).stdout).toContain(
-      '"spec":{"partitions":2}',
-    );
+    const described = await millrace(['topic', 'describe', 'once', '-o', 'json']);
+    expect(JSON.parse(described.stdout)).toMatchObject({ spec: { partitions: 2 } });
     const subscription = ['subscription', 'create', 'once', 's', '--if-not-exists'];
     expect((await millrace([...subscription, '--ack-deadline-ms', '30000'])).code).toBe(0);
     const other = await millrace([...subscription, '--ack-deadline-ms', '60000', '-o', 'json']);
