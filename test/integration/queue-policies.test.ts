@@ -77,7 +77,7 @@ describe('a pause', () => {
     await expect.poll(status).toMatchObject({ backlog: 9, blockReasons: ['paused'] });
     await broker.kill('SIGTERM');
     await broker.restart();
-    await expect.poll(status).toMatchObject({ backlog: 9 });
+    await expect.poll(status, { timeout: 10_000 }).toMatchObject({ backlog: 9 });
     expect(seen).toEqual([0]);
     await client.subscriptions.apply('paused', 'work', { paused: false });
     await expect.poll(() => seen.length, { timeout: 10_000 }).toBe(10);

@@ -132,7 +132,12 @@ it('a stream is found by offset, time and size over generations as a walk throug
           ),
         );
         const place = (batch: (typeof own)[number] | undefined) =>
-          batch && { page: batch.page, at: 16, firstOffset: batch.first };
+          batch && {
+            page: batch.page,
+            at: 16,
+            firstOffset: batch.first,
+            timeMs: 1_000 + batch.page,
+          };
         const offset = 10 * stream + (probe >> 2);
         const holds = ({ first, count }: Batch) => first <= offset && offset < first + count;
         expect(set.find(stream, offset)).toEqual(place(own.find(holds)));

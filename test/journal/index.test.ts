@@ -64,7 +64,12 @@ describe('the index of a generation', () => {
           const place = (batch: Batch | undefined) =>
             batch === undefined
               ? undefined
-              : { page: batch.page, at: batch.at, firstOffset: batch.first };
+              : {
+                  page: batch.page,
+                  at: batch.at,
+                  firstOffset: batch.first,
+                  timeMs: batch.timeMs,
+                };
           const later = own.find(({ timeMs }) => timeMs >= 1_000 + probe);
           const total = own.reduce((sum, { bytes }) => sum + bytes, 0);
           let before = 0;
