@@ -23,6 +23,7 @@ const steps = [
   'format:check',
   'lint',
   'lint:proto',
+  'lint:chart',
   'types',
   'generate:check',
   'build',
