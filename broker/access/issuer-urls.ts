@@ -88,7 +88,8 @@ async function fetchText(url: string, address: IssuerAddress, clock: Clock): Pro
   const ca = caFile === undefined ? undefined : await readSecret(caFile, url);
   const token = tokenFile === undefined ? undefined : await readSecret(tokenFile, url);
   const headers = {
-    accept: 'application/json',
+    // A Kubernetes API server gives its keys as the second only, and its discovery document as the first.
+    accept: 'application/json, application/jwk-set+json',
     'accept-encoding': 'identity',
     ...(token === undefined ? {} : { authorization: `Bearer ${token.trim()}` }),
   };

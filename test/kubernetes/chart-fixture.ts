@@ -35,6 +35,11 @@ export class ChartFixture implements AsyncDisposable {
     return succeeded(kubectl(['--kubeconfig', this.plane.kubeconfig, ...args]));
   }
 
+  /** A token of the account, as a projected volume would have it. */
+  token(namespace: string, account: string, ...more: string[]): string {
+    return this.kubectl('create', 'token', account, '-n', namespace, ...more).trim();
+  }
+
   /** What the API server says of it in a restricted namespace, without keeping it. */
   tryApply(yaml: string): Outcome {
     const mode = ['--dry-run=server', '--validate=strict'];
