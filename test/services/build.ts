@@ -4,7 +4,9 @@ import { mkdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import {
   binDirectory,
   cacheDirectory,
+  cannotHaveNodes,
   isBuilt,
+  nodeServices,
   services,
   stampPath,
   type Service,
@@ -16,6 +18,11 @@ const buildWithinMs = 30 * 60_000;
 /** What kept it from being built; undefined when it is there. */
 function build(service: Service): string | undefined {
   const { name, version, path, tool } = service;
+  const never = nodeServices.includes(service) ? cannotHaveNodes() : undefined;
+  if (never !== undefined) {
+    say(`${name} ${version}: left out, it is for ${never}`);
+    return undefined;
+  }
   if (isBuilt(service)) {
     say(`${name} ${version}: there`);
     return undefined;

@@ -88,7 +88,54 @@ export const python: Service = {
   env: {},
 };
 
-export const services: readonly Service[] = [minio, python, hyper, helm];
+const containerdVersion = '2.4.2';
+const containerd = ['containerd', 'containerd-shim-runc-v2', 'ctr'].map((name) =>
+  goInstall(
+    name,
+    containerdVersion,
+    `github.com/containerd/containerd/v2/cmd/${name}@v${containerdVersion}`,
+  ),
+);
+
+const coredns = goInstall('coredns', '1.15.0', 'github.com/coredns/coredns@v1.15.0');
+
+const pausePath = join(binDirectory, 'pause');
+
+/** Holds the namespaces of a pod. */
+export const pause: Service = {
+  name: 'pause',
+  version: '1',
+  path: pausePath,
+  tool: go,
+  build: [
+    [
+      ...['go', 'build', '-C', join(import.meta.dirname, 'pause'), '-ldflags=-s -w'],
+      ...['-o', pausePath, '.'],
+    ],
+  ],
+  env: goEnv,
+};
+
+const debianPackages = 'runc containernetworking-plugins iptables nftables iproute2 buildah'.split(
+  ' ',
+);
+
+/** What a node needs besides, and what builds an image without a daemon. */
+const nodePackages: Service = {
+  name: 'node-packages',
+  version: debianPackages.join(' '),
+  path: '/usr/bin/buildah',
+  tool: { command: 'apt-get', install: 'a Linux with apt-get' },
+  build: [
+    ['apt-get', 'update', '-qq'],
+    ['apt-get', 'install', '-qq', '-y', '--no-install-recommends', ...debianPackages],
+  ],
+  env: { DEBIAN_FRONTEND: 'noninteractive' },
+};
+
+/** Only machines that can have nodes of Kubernetes have them. */
+export const nodeServices: readonly Service[] = [...containerd, coredns, pause, nodePackages];
+export const services: readonly Service[] = [minio, python, hyper, helm, ...nodeServices];
 
 /** A program of one module; `source` is `path@version`. */
 function goInstall(name: string, version: string, source: string): Service {
@@ -116,4 +163,21 @@ export function stampPath(name: string): string {
 export function missing(service: Service): Missing {
   if (isBuilt(service)) return undefined;
   return `${service.name} ${service.version}; run npm run services, which needs ${service.tool.install}`;
+}
+
+/** Why this machine cannot have nodes of Kubernetes, whatever is built. */
+export function cannotHaveNodes(): Missing {
+  if (process.platform !== 'linux') return 'nodes of Kubernetes; they need Linux';
+  if (process.getuid?.() !== 0) return 'nodes of Kubernetes; run the tests as root';
+  if (!existsSync('/sys/fs/cgroup/cpuset')) {
+    return 'nodes of Kubernetes; the tests make theirs with control groups of version 1';
+  }
+  return undefined;
+}
+
+/** For `describeNeeding`: undefined when all that real nodes need is there. */
+export function missingNodes(): Missing {
+  const lacking = cannotHaveNodes();
+  if (lacking !== undefined) return lacking;
+  return [hyper, helm, minio, ...nodeServices].map(missing).find((one) => one !== undefined);
 }

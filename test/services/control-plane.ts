@@ -13,6 +13,8 @@ import { missingOpenssl, Pki } from './pki.ts';
 export interface ControlPlaneOptions {
   /** Controllers and scheduler too: owner references, StatefulSets, namespaces that end. Default false. */
   readonly controllers?: boolean;
+  /** Where it keeps everything; removed at the end. Default: a new one among the temporary files. */
+  readonly directory?: string;
   /** Where the API server listens and what it tells the cluster. Default 127.0.0.1. */
   readonly address?: string;
   readonly apiServerArgs?: readonly string[];
@@ -53,7 +55,7 @@ export class ControlPlane implements AsyncDisposable {
 
   /** Resolves when it answers and, with controllers, when namespace `default` has its service account. */
   static async start(options: ControlPlaneOptions = {}): Promise<ControlPlane> {
-    const directory = await mkdtemp(join(tmpdir(), 'millrace-kube-'));
+    const directory = options.directory ?? (await mkdtemp(join(tmpdir(), 'millrace-kube-')));
     const { address } = options;
     const pki = Pki.create(join(directory, 'pki'), address === undefined ? [] : [`IP:${address}`]);
     pki.issue('admin', '/O=system:masters/CN=admin', 'clientAuth');
