@@ -17,6 +17,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Backoff, backoffMs } from './backoff.ts';
 import { bearer, type TokenSource } from './bearer.ts';
 import { clientError, toMillraceError } from './errors.ts';
+import { FreshChannel } from './fresh-channel.ts';
 import { decodeMessage, encodeMessage, isRead, methodPath } from './grpc-method.ts';
 import { RawBidiStream, RawServerStream, type StreamEvents } from './raw-stream.ts';
 import { TlsCredentials, type TlsOptions } from './tls.ts';
@@ -44,7 +45,7 @@ export interface CallOptions {
 
 export class Connection {
   readonly server: string;
-  private readonly grpc: GrpcClient;
+  private readonly channel: FreshChannel;
   private readonly callTimeoutMs: number;
   private closed = false;
 
@@ -58,9 +59,9 @@ export class Connection {
   ) {
     this.server = server;
     this.callTimeoutMs = callTimeoutMs;
-    const channel =
+    const security =
       tls === undefined ? credentials.createInsecure() : new TlsCredentials(server, tls);
-    this.grpc = new GrpcClient(server, channel, {
+    const options = {
       'grpc.primary_user_agent': name,
       'grpc.use_local_subchannel_pool': 1,
       'grpc.initial_reconnect_backoff_ms': backoffMs.min,
@@ -71,7 +72,8 @@ export class Connection {
       'grpc.max_receive_message_length': connectionLimits.responseBytesMax,
       'grpc-node.flow_control_window': connectionLimits.receiveWindowBytes,
       ...(token === undefined ? {} : { interceptors: [bearer(token)] }),
-    });
+    };
+    this.channel = new FreshChannel(() => new GrpcClient(server, security, options));
   }
 
   get isClosed(): boolean {
@@ -121,7 +123,7 @@ export class Connection {
 
   openBidi(method: DescMethodBiDiStreaming, events: StreamEvents): RawBidiStream {
     this.checkOpen();
-    const call = this.grpc.makeBidiStreamRequest(methodPath(method), asIs, asIs);
+    const call = this.channel.get().makeBidiStreamRequest(methodPath(method), asIs, asIs);
     return new RawBidiStream(call, events);
   }
 
@@ -131,7 +133,9 @@ export class Connection {
     events: StreamEvents,
   ): RawServerStream {
     this.checkOpen();
-    const call = this.grpc.makeServerStreamRequest(methodPath(method), asIs, asIs, request);
+    const call = this.channel
+      .get()
+      .makeServerStreamRequest(methodPath(method), asIs, asIs, request);
     return new RawServerStream(call, events);
   }
 
@@ -139,7 +143,7 @@ export class Connection {
   close(): void {
     if (this.closed) return;
     this.closed = true;
-    this.grpc.close();
+    this.channel.close();
   }
 
   private callOnce(
@@ -151,18 +155,20 @@ export class Connection {
     return new Promise((resolve, reject) => {
       this.checkOpen();
       const abort = (): void => call.cancel();
-      const call: ClientUnaryCall = this.grpc.makeUnaryRequest<Buffer, Buffer>(
-        path,
-        asIs,
-        asIs,
-        request,
-        { deadline },
-        (error, response) => {
-          signal?.removeEventListener('abort', abort);
-          if (response !== undefined) resolve(response);
-          else reject(toMillraceError(error));
-        },
-      );
+      const call: ClientUnaryCall = this.channel
+        .get()
+        .makeUnaryRequest<Buffer, Buffer>(
+          path,
+          asIs,
+          asIs,
+          request,
+          { deadline },
+          (error, response) => {
+            signal?.removeEventListener('abort', abort);
+            if (response !== undefined) resolve(response);
+            else reject(toMillraceError(error));
+          },
+        );
       if (signal?.aborted === true) abort();
       else signal?.addEventListener('abort', abort, { once: true });
     });

@@ -34,6 +34,18 @@ describe('a unary call', () => {
     connection.close();
   });
 
+  it('is not held up by a connection that leads nowhere', async () => {
+    await using nowhere = await TcpProxy.start(broker.server);
+    nowhere.setAnswersPass(false);
+    const connection = new Connection(nowhere.address, 'test');
+    const asked = connection.unary(ClusterService.method.getCluster, {});
+    await expect.poll(() => nowhere.connectionCount).toBe(1);
+    nowhere.swallow();
+    nowhere.setAnswersPass(true);
+    expect((await asked).brokers).toHaveLength(1);
+    connection.close();
+  });
+
   it('that changes something is not made again', async () => {
     proxy.setAccepting(false);
     const connection = new Connection(proxy.address, 'test');
