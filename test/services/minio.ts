@@ -82,9 +82,13 @@ export class S3Store implements AsyncDisposable {
     const given = givenStore();
     if (given !== undefined) return new S3Store(given, () => Promise.resolve());
     const contained = hasContainerEngine() ? await startContainer() : undefined;
-    if (contained !== undefined) return contained;
+    return contained ?? S3Store.startAt('127.0.0.1');
+  }
+
+  /** The cached binary, for those who reach that address of this machine. */
+  static async startAt(ip: string): Promise<S3Store> {
     const directory = await mkdtemp(join(tmpdir(), 'millrace-minio-'));
-    const host = `127.0.0.1:${await freePort()}`;
+    const host = `${ip}:${await freePort()}`;
     const endpoint = `http://${host}`;
     const objects = join(directory, 'data');
     const certificates = join(directory, 'certs');
