@@ -32,6 +32,16 @@ export interface RunningOperator {
   stop(): Promise<void>;
 }
 
+interface AuditEntry {
+  readonly verb: string;
+  readonly objectRef?: {
+    readonly apiGroup?: string;
+    readonly resource: string;
+    readonly subresource?: string;
+  };
+  readonly responseStatus?: { readonly code?: number };
+}
+
 type Json = Readonly<Record<string, unknown>>;
 
 export class OperatorFixture implements AsyncDisposable {
@@ -59,7 +69,10 @@ export class OperatorFixture implements AsyncDisposable {
   }
 
   static async start(options: { readonly controllers: boolean }): Promise<OperatorFixture> {
-    const [plane, broker] = await Promise.all([ControlPlane.start(options), BrokerProcess.start()]);
+    const [plane, broker] = await Promise.all([
+      ControlPlane.start({ ...options, audited: 'millrace-operator' }),
+      BrokerProcess.start(),
+    ]);
     const fixture = new OperatorFixture(plane, broker);
     try {
       await fixture.prepare();
@@ -79,6 +92,23 @@ export class OperatorFixture implements AsyncDisposable {
     const kinds = [topicType, tenantType].map(({ plural, group }) => `crd/${plural}.${group}`);
     await this.kubectl('wait', '--for=condition=Established', '--timeout=60s', ...kinds);
     await this.grantRights();
+  }
+
+  /** Every right that the operator has used so far, one `verb group/resource` each, and those it was refused. */
+  async rightsUsed(): Promise<{ readonly used: Set<string>; readonly refused: Set<string> }> {
+    const text = await readFile(join(this.plane.directory, 'audit.log'), 'utf8');
+    const entries = text
+      .split('\n')
+      .filter((line) => line !== '')
+      .map((line) => JSON.parse(line) as AuditEntry);
+    const [used, refused] = [new Set<string>(), new Set<string>()];
+    for (const { verb, objectRef, responseStatus } of entries) {
+      if (objectRef === undefined) continue;
+      const { apiGroup = '', resource, subresource } = objectRef;
+      const name = subresource === undefined ? resource : `${resource}/${subresource}`;
+      (responseStatus?.code === 403 ? refused : used).add(`${verb} ${apiGroup}/${name}`);
+    }
+    return { used, refused };
   }
 
   async kubectl(...args: string[]): Promise<string> {

@@ -17,6 +17,8 @@ export interface ControlPlaneOptions {
   readonly directory?: string;
   /** Where the API server listens and what it tells the cluster. Default 127.0.0.1. */
   readonly address?: string;
+  /** A user whose requests `audit.log` in the directory has, a JSON object a line. */
+  readonly audited?: string;
   readonly apiServerArgs?: readonly string[];
   readonly controllerArgs?: readonly string[];
 }
@@ -95,9 +97,19 @@ export class ControlPlane implements AsyncDisposable {
       ...['--kubelet-certificate-authority', pki.path('ca.crt')],
       ...['--kubelet-preferred-address-types', 'InternalIP'],
       ...['--service-cluster-ip-range', '10.96.0.0/16', '--allow-privileged', '--profiling=false'],
+      ...(options.audited === undefined ? [] : this.auditFlags(options.audited)),
       ...apiServerArgs,
     ]);
     await apiServer.until(() => this.answers('/readyz'), readyWithinMs);
+  }
+
+  private auditFlags(user: string): string[] {
+    const policy = join(this.directory, 'audit.json');
+    const rules = [{ level: 'Metadata', users: [user] }, { level: 'None' }];
+    const omitStages = ['RequestReceived', 'ResponseStarted'];
+    const kind = { apiVersion: 'audit.k8s.io/v1', kind: 'Policy' };
+    writeFileSync(policy, JSON.stringify({ ...kind, omitStages, rules }));
+    return ['--audit-policy-file', policy, '--audit-log-path', join(this.directory, 'audit.log')];
   }
 
   /** Ends the API server only; `startApiServer` brings it back with the same state. */
