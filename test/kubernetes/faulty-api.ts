@@ -105,3 +105,40 @@ export class StaleApi extends KubeApi {
     });
   }
 }
+
+/** While it is cut off, leases are out of reach, and writes of objects arrive only when it is back. */
+export class LateApi extends KubeApi {
+  /** Writes that arrived late. */
+  lateWrites = 0;
+  private readonly inner: KubeApi;
+  private back: PromiseWithResolvers<void> | undefined;
+
+  constructor(inner: KubeApi, config: KubeConfig) {
+    super(config);
+    this.inner = inner;
+  }
+
+  cutOff(): void {
+    this.back = Promise.withResolvers();
+  }
+
+  comeBack(): void {
+    this.back?.resolve();
+    this.back = undefined;
+  }
+
+  override async call<T>(request: KubeRequest): Promise<T> {
+    if (this.back !== undefined) {
+      if (request.path.includes('/leases')) throw new KubeError('unavailable', 'it is cut off');
+      if (request.method !== 'GET') {
+        await this.back.promise;
+        this.lateWrites++;
+      }
+    }
+    return this.inner.call(request);
+  }
+
+  override watch(path: string, query: Readonly<Record<string, string>>, signal: AbortSignal) {
+    return this.inner.watch(path, query, signal);
+  }
+}

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, expect, it } from 'vitest';
 import type { KubeApi } from '../../operator/kube/kube-api.ts';
 import { missingControlPlane } from '../services/control-plane.ts';
 import { describeNeeding } from '../support/needs.ts';
-import { DyingApi, ForgetfulApi, StaleApi } from './faulty-api.ts';
+import { DyingApi, ForgetfulApi, LateApi, StaleApi } from './faulty-api.ts';
 import { configOf, OperatorFixture, soon } from './operator-fixture.ts';
 
 /** More than a run has: a run that does not reach it is the last. */
@@ -150,4 +150,39 @@ describeNeeding(missingControlPlane(), 'the operator among faults', () => {
     await kube.untilTold('default', 'handed-over', 'True Ready');
     await Promise.all([one.stop(), two.stop(), three.stop()]);
   }, 240_000);
+
+  it('is not disturbed by what a leader that was cut off still sends', async () => {
+    const apis: LateApi[] = [];
+    const cutOff = kube.startOperator({
+      wrapApi: (api) => {
+        const wrapped = new LateApi(api, configOf(kube.kubeconfig));
+        apis.push(wrapped);
+        return wrapped;
+      },
+    });
+    const ttl = async () => (await kube.atBroker('acme/default/late'))?.spec.timeToLiveMs;
+    await kube.topic('default', 'late', { tenant: 'acme', timeToLive: '1h' });
+    await kube.untilTold('default', 'late', 'True Ready');
+    apis[0]?.cutOff();
+    await kube.patchTopic('default', 'late', { timeToLive: '2h' });
+    await expect.poll(ttl, soon).toBe(7_200_000);
+    const next = kube.startOperator();
+    await kube.patchTopic('default', 'late', { timeToLive: '3h' });
+    await expect.poll(() => next.operator.isLeading, soon).toBe(true);
+    const key = { namespace: 'default', name: 'late' };
+    const isUpToDate = async () => {
+      const { metadata, status } = await kube.topics.get(key);
+      return status?.observedGeneration === metadata.generation;
+    };
+    await expect.poll(isUpToDate, soon).toBe(true);
+    expect(await ttl()).toBe(10_800_000);
+    apis[0]?.comeBack();
+    await expect.poll(() => apis[0]?.lateWrites, soon).toBeGreaterThan(0);
+    await expect.poll(() => cutOff.operator.isLeading, soon).toBe(false);
+    await expect.poll(isUpToDate, soon).toBe(true);
+    await kube.untilTold('default', 'late', 'True Ready');
+    expect(await ttl()).toBe(10_800_000);
+    await Promise.all([cutOff.stop(), next.stop()]);
+    expect(cutOff.log.join()).toContain('the lease of the leader was lost');
+  }, 120_000);
 });
