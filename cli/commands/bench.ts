@@ -1,6 +1,7 @@
 // millrace bench WORKLOAD: the workloads of docs/benchmarks.md against any broker; `all` starts one of its own.
 import { Argument, Command } from 'commander';
 import { conditions } from '../../bench/machine.ts';
+import { runAccess } from '../../bench/run-access.ts';
 import { runAll } from '../../bench/run-all.ts';
 import { runTiering } from '../../bench/run-tiering.ts';
 import { runWorkload, workloads } from '../../bench/run-workload.ts';
@@ -19,9 +20,9 @@ export function benchCommand(): Command {
   const help = workloads.map(({ name, description }) => `  ${name.padEnd(18)} ${description}`);
   return withClientOptions(new Command('bench'))
     .description(
-      'measure a broker; "all" and "tiering" start brokers with fresh data and measure those',
+      'measure a broker; "all", "tiering" and "access" start brokers with fresh data and measure those',
     )
-    .addArgument(new Argument('<workload>').choices([...names, 'all', 'tiering']))
+    .addArgument(new Argument('<workload>').choices([...names, 'all', 'tiering', 'access']))
     .option('--seconds <n>', 'length of each measurement', parseCount, 8)
     .option('--metrics <url>', 'of the broker, for figures of its memory: http://HOST:PORT/metrics')
     .option('--object-store <url>', 'for tiering: as given to millrace start; default a directory')
@@ -36,6 +37,10 @@ async function bench(name: string, options: BenchOptions): Promise<void> {
   }
   if (name === 'tiering') {
     await runTiering({ objectStore: options.objectStore, seconds: options.seconds });
+    return;
+  }
+  if (name === 'access') {
+    await runAccess({ seconds: options.seconds });
     return;
   }
   const workload = workloads.find((candidate) => candidate.name === name);

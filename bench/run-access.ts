@@ -1,0 +1,120 @@
+// Measures what access costs: the same workloads against a broker that asks nobody, one that asks who callers are,
+// checks their grants and counts their quotas, and one that does so over TLS. In turns, so that a machine whose disk
+// swings from one minute to the next swings for all of them; the median of each.
+import { execFileSync } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { connect, type ConnectOptions } from '../client/src/index.ts';
+import { startBroker, stop, type StartedBroker } from './broker-process.ts';
+import { conditions } from './machine.ts';
+import { runWorkload, workloads } from './run-workload.ts';
+import { percentile } from './workload.ts';
+
+const names = ['publish-100b', 'publish-1k', 'unbatched-8x64', 'queue-1k'] as const;
+const rounds = 5;
+/** Above whatever is reached: counted at each batch, never held back. */
+const quota = {
+  publishBytesPerSecond: 1e12,
+  publishRecordsPerSecond: 1e10,
+  deliveryBytesPerSecond: 1e12,
+  storedBytes: 1e15,
+};
+
+interface Variant {
+  readonly name: string;
+  readonly broker: StartedBroker;
+  readonly reach: ConnectOptions & { readonly server: string };
+}
+
+export async function runAccess(options: { readonly seconds: number }): Promise<void> {
+  const directory = await mkdtemp(join(tmpdir(), 'millrace-bench-'));
+  const variants: Variant[] = [];
+  try {
+    const asks = await askingFlags(directory);
+    variants.push(await startVariant(directory, 'nobody asked', [], {}));
+    const { token } = asks;
+    variants.push(await startVariant(directory, 'access and quotas', asks.flags, { token }));
+    const tls = certificate(directory);
+    const over = { token, tls: { ca: tls.certificate } };
+    variants.push(
+      await startVariant(directory, 'the same over TLS', [...asks.flags, ...tls.flags], over),
+    );
+    for (const { reach } of variants.slice(1)) await letIn(reach, asks.admin);
+    process.stdout.write(`${conditions()} ${rounds} rounds in turns; medians.\n\n`);
+    for (const name of names) process.stdout.write(`${await compare(name, variants, options)}\n`);
+  } finally {
+    for (const { broker } of variants) await stop(broker);
+    await rm(directory, { recursive: true, force: true });
+  }
+}
+
+async function compare(
+  name: string,
+  variants: readonly Variant[],
+  { seconds }: { readonly seconds: number },
+): Promise<string> {
+  const workload = workloads.find((candidate) => candidate.name === name);
+  if (workload === undefined) throw new Error(`there is no workload ${name}`);
+  const perVariant = variants.map((): number[] => []);
+  for (let round = 0; round < rounds; round++) {
+    for (const [i, { reach }] of variants.entries()) {
+      const [rate] = await runWorkload(workload, reach, seconds);
+      if (rate !== undefined) perVariant[i]?.push(rate.value);
+    }
+  }
+  const medians = perVariant.map((values) => percentile(values, 0.5));
+  const [base = 0] = medians;
+  const cells = medians.map((value, i) => {
+    const share = i === 0 ? '' : ` (${((value / base) * 100).toFixed(1)} %)`;
+    return `${variants[i]?.name} ${value.toLocaleString('en')}/s${share}`;
+  });
+  return `| ${name} | ${cells.join(' | ')} |`;
+}
+
+async function startVariant(
+  directory: string,
+  name: string,
+  flags: readonly string[],
+  options: ConnectOptions,
+): Promise<Variant> {
+  const broker = await startBroker(join(directory, name.replaceAll(' ', '-')), flags);
+  // By name: an address is in no certificate's name.
+  const server = broker.server.replace('127.0.0.1', 'localhost');
+  return { name, broker, reach: { ...options, server } };
+}
+
+/** Two API tokens: one that operates, and one that has what it is granted. */
+async function askingFlags(directory: string) {
+  const [admin, token] = [apiToken(), apiToken()];
+  const tokens = { admin, bench: token };
+  const apiTokens = Object.keys(tokens).map((name) => ({ name, file: join(directory, name) }));
+  for (const [name, secret] of Object.entries(tokens)) {
+    await writeFile(join(directory, name), secret, { mode: 0o600 });
+  }
+  const file = join(directory, 'auth.json');
+  await writeFile(file, JSON.stringify({ apiTokens }));
+  return { admin, token, flags: ['--auth-config', file, '--operators', 'token:admin'] };
+}
+
+function apiToken(): string {
+  return `mrt_${randomBytes(32).toString('base64url')}`;
+}
+
+async function letIn(reach: ConnectOptions, admin: string): Promise<void> {
+  await using client = connect({ ...reach, token: admin });
+  await client.tenants.apply('public', { quota });
+  await client.access.grant('token:bench', 'public', ['publish', 'consume', 'administer']);
+}
+
+function certificate(directory: string) {
+  const [file, key] = [join(directory, 'tls.crt'), join(directory, 'tls.key')];
+  const args = [
+    ...['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes'],
+    ...['-subj', '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost', '-days', '2'],
+    ...['-keyout', key, '-out', file],
+  ];
+  execFileSync('openssl', args, { stdio: 'ignore' });
+  return { certificate: file, flags: ['--tls-cert', file, '--tls-key', key] };
+}
