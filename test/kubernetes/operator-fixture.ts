@@ -17,6 +17,7 @@ import { systemTiming } from '../../operator/runtime/timing.ts';
 import * as catalog from '../services/catalog.ts';
 import { ControlPlane } from '../services/control-plane.ts';
 import { BrokerProcess } from '../support/broker-process.ts';
+import { expectNoSecret } from '../support/secrets.ts';
 import { clusterRules, leaseRules } from './operator-rules.ts';
 
 const run = promisify(execFile);
@@ -146,6 +147,7 @@ export class OperatorFixture implements AsyncDisposable {
         stopping.abort();
         await ended;
         await client.close();
+        expectNoSecret('the log of an operator', log.join('\n'));
       },
     };
     this.running.add(running);

@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { expectNoSecret } from './secrets.ts';
 
 export interface BrokerProcessOptions {
   /** Default: a temporary one, removed by `dispose`. */
@@ -32,6 +33,8 @@ export class BrokerProcess implements AsyncDisposable {
   private readonly ownsDataDir: boolean;
   private child: ChildProcess | undefined;
   private nextEnv: Readonly<Record<string, string>> = {};
+  /** Everything that it has written since it was started first. */
+  private output = '';
 
   private constructor(dataDir: string, options: BrokerProcessOptions) {
     this.dataDir = dataDir;
@@ -79,9 +82,23 @@ export class BrokerProcess implements AsyncDisposable {
     return this.child?.exitCode ?? null;
   }
 
+  /** Throws when it has told a secret. */
   async [Symbol.asyncDispose](): Promise<void> {
+    const metrics = this.isRunning ? await this.metrics() : '';
     await this.kill('SIGKILL');
     if (this.ownsDataDir) await rm(this.dataDir, { recursive: true, force: true });
+    expectNoSecret('the output of a broker', this.output);
+    expectNoSecret('the metrics of a broker', metrics);
+  }
+
+  /** Empty when it does not answer at once: a test may have stopped it. */
+  private async metrics(): Promise<string> {
+    try {
+      const signal = AbortSignal.timeout(1_000);
+      return await (await fetch(`http://${this.http}/metrics`, { signal })).text();
+    } catch {
+      return '';
+    }
   }
 
   private async spawn(listen: string, httpListen: string): Promise<void> {
@@ -96,12 +113,16 @@ export class BrokerProcess implements AsyncDisposable {
       this.dataDir,
       ...(this.options.args ?? []),
     ];
+    expectNoSecret('the arguments of a broker', command.join(' '));
     const child = spawn(command[0] ?? '', command.slice(1), {
       stdio: ['ignore', 'pipe', 'pipe'],
       env: { ...process.env, ...this.options.env, ...this.nextEnv },
     });
     this.child = child;
-    child.stderr.on('data', (chunk: Buffer) => (this.stderr += chunk.toString()));
+    child.stderr.on('data', (chunk: Buffer) => {
+      this.stderr += chunk.toString();
+      this.output += chunk.toString();
+    });
     const ready = await readyLine(child);
     if (ready === undefined) {
       await this.kill('SIGKILL');

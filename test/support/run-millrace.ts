@@ -1,6 +1,7 @@
 // The command line in a process of its own, to its end: what it printed, what it exited with.
 import { spawn } from 'node:child_process';
 import { join } from 'node:path';
+import { expectNoSecret } from './secrets.ts';
 
 const main = join(import.meta.dirname, '..', '..', 'cli', 'main.ts');
 
@@ -17,6 +18,7 @@ export function runMillrace(
   input = '',
   env: Readonly<Record<string, string>> = {},
 ): Promise<Finished> {
+  expectNoSecret('the arguments of the command line', args.join(' '));
   const child = spawn(process.execPath, [main, ...args], {
     env: { ...process.env, MILLRACE_SERVER: server, ...env },
   });
@@ -25,7 +27,15 @@ export function runMillrace(
   child.stdout.on('data', (chunk: Buffer) => (stdout += chunk.toString()));
   child.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()));
   child.stdin.end(input);
-  return new Promise((resolve) => {
-    child.once('close', (code) => resolve({ code, stdout, stderr }));
+  return new Promise((resolve, reject) => {
+    child.once('close', (code) => {
+      try {
+        // It prints a token that it has made, and nothing of one on stderr.
+        expectNoSecret('stderr of the command line', stderr);
+        resolve({ code, stdout, stderr });
+      } catch (error) {
+        reject(error);
+      }
+    });
   });
 }
