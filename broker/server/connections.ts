@@ -1,9 +1,9 @@
 // The connections of the gRPC listener, from their first packet on: how many there may be, of whom, and what one must
 // do to stay. What a client costs before anybody knows who it is stays small.
 //
-//   accepted ──first call──▶ calling ──a call is let in──▶ proven
-//      │ nothing in time        │ refused as unauthenticated, too often
-//      └────────────────────────┴──────────────▶ closed
+//   accepted ──greeting──▶ begun ──first call──▶ calling ──a call is let in──▶ proven
+//      │ none, or wrong       │ nothing in time    │ refused as unauthenticated, too often
+//      └──────────────────────┴────────────────────┴──────────────▶ closed
 //
 // Invariants:
 // - At most `connectionsUnprovenMax` connections are not proven and have no stream open: the oldest makes room for a
@@ -22,6 +22,7 @@ import type { Clock, Timer } from '../core/clock.ts';
 import { limits } from '../core/limits.ts';
 import type { Log } from '../core/log.ts';
 import { addressGroup } from './address-group.ts';
+import { Doorstep } from './doorstep.ts';
 import { PingBudget } from './ping-budget.ts';
 
 /** Why a connection was refused or ended by the broker. */
@@ -32,6 +33,7 @@ const refusals = {
   silent: 'no call in time',
   unauthenticated: 'calls without good credentials only',
   pings: 'too many pings or settings',
+  protocol: 'no HTTP/2',
   handshake: 'the TLS handshake failed or took too long',
   certificate: 'a client certificate that is not good',
 } as const satisfies Record<string, string>;
@@ -91,9 +93,8 @@ export class Connections {
     return this.counts.get(cause) ?? 0;
   }
 
-  /** After binding, before anything is accepted. */
+  /** The HTTP/2 side of the door, before anything is accepted. */
   watch(server: Http2Server): void {
-    server.prependListener('connection', (socket: Socket) => this.accept(socket));
     server.prependListener('secureConnection', (socket: TLSSocket) =>
       this.checkCertificate(socket),
     );
@@ -101,21 +102,37 @@ export class Connections {
     server.on('session', (session) => this.begin(session));
   }
 
+  /** What takes the sockets of a listener; `handOver` makes sessions of those that have begun. */
+  door(isTls: boolean, handOver: (socket: Socket) => void): (socket: Socket) => void {
+    const { clock } = this.options;
+    const doorstep = new Doorstep({
+      isTls,
+      clock,
+      handOver,
+      turnAway: (socket, why) => {
+        this.tally(why);
+        socket.destroy();
+      },
+    });
+    return (socket) => {
+      if (this.accept(socket)) doorstep.wait(socket);
+    };
+  }
+
   /** Ends what has no call, so that nobody waits for it. */
   close(): void {
     for (const connection of this.unproven) if (connection.calls.size === 0) end(connection);
   }
 
-  private accept(socket: Socket): void {
+  private accept(socket: Socket): boolean {
     const { remoteAddress } = socket;
     const peer = peerOf(socket);
     const group = addressGroup(remoteAddress ?? '');
     const refusal = remoteAddress === undefined ? 'connections' : this.refusalOf(group);
     if (refusal !== undefined) {
       this.tally(refusal);
-      // Not now: grpc-js is about to make a session of it.
-      queueMicrotask(() => socket.destroy());
-      return;
+      socket.destroy();
+      return false;
     }
     const connection: Connection = {
       socket,
@@ -132,6 +149,7 @@ export class Connections {
     this.distrust(connection);
     connection.timer = this.options.clock.after(limits.firstCallMs, () => this.judge(connection));
     socket.once('close', () => this.forget(peer, connection));
+    return true;
   }
 
   private refusalOf(group: string): Refusal | undefined {

@@ -34,7 +34,8 @@ import { Connections } from './connections.ts';
 import { deadLetterService } from './dead-letter-service.ts';
 import { Gate, type GateFigures } from './gate.ts';
 import { serviceDefinition } from './grpc-method.ts';
-import { setHttp2Options, watchListeners } from './grpc-window.ts';
+import { GrpcPort } from './grpc-port.ts';
+import { setHttp2Options } from './grpc-window.ts';
 import { publishService } from './publish-service.ts';
 import { Sessions } from './sessions.ts';
 import { subscriptionService } from './subscription-service.ts';
@@ -90,6 +91,7 @@ export class GrpcServer {
   private readonly sessions = new Sessions();
   private readonly gate: Gate;
   private readonly health: HealthImplementation;
+  private port: GrpcPort | undefined;
   private isClosed = false;
   readonly connections: Connections;
 
@@ -151,16 +153,14 @@ export class GrpcServer {
   /** The port it listens on. Throws LISTEN_FAILED. */
   async listen(): Promise<number> {
     const { host, port, tls = ServerCredentials.createInsecure() } = this.options;
-    const address = host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
-    const bound = await new Promise<number>((resolve, reject) => {
-      this.server.bindAsync(address, tls, (cause, boundPort) => {
-        if (cause === null) resolve(boundPort);
-        else reject(listenFailed(address, cause));
-      });
-    });
-    watchListeners(this.server, (http2) => this.connections.watch(http2));
+    const { server, connections } = this;
+    try {
+      this.port = await GrpcPort.open({ server, credentials: tls, connections, host, port });
+    } catch (cause) {
+      throw listenFailed(host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`, cause);
+    }
     if (!this.options.access.isOpen) this.checkAccessLater();
-    return bound;
+    return this.port.port;
   }
 
   /** Tells clients, gives them `graceMs` to leave, then ends what is left. */
@@ -168,6 +168,7 @@ export class GrpcServer {
     this.health.setStatus('', 'NOT_SERVING');
     for (const { typeName } of services) this.health.setStatus(typeName, 'NOT_SERVING');
     this.sessions.announceClosing(graceMs);
+    this.port?.close();
     this.connections.close();
     const ended = new Promise<void>((resolve) => {
       this.server.tryShutdown(() => resolve());
@@ -217,10 +218,11 @@ function describedServices(): ConstructorParameters<typeof ReflectionService>[0]
   return described as unknown as ConstructorParameters<typeof ReflectionService>[0];
 }
 
-function listenFailed(address: string, cause: Error): BrokerError {
+function listenFailed(address: string, cause: unknown): BrokerError {
+  const why = cause instanceof Error ? cause.message : String(cause);
   return new BrokerError(
     'LISTEN_FAILED',
-    `cannot listen on ${address}: ${cause.message}; choose another --listen`,
+    `cannot listen on ${address}: ${why}; choose another --listen`,
     { cause },
   );
 }

@@ -33,7 +33,7 @@ export function setHttp2Options(server: Server): void {
   options.maxSessionRejectedStreams = limits.rejectedStreamsMax;
 }
 
-/** After binding, before anything is accepted: the window of every connection, and each listener for who watches it. */
+/** Before anything is accepted: the window of every connection, and each HTTP/2 server for who watches it. */
 export function watchListeners(server: Server, watch: (http2: Http2Server) => void): void {
   const servers = (server as unknown as ServerInside).http2Servers;
   if (servers === undefined) throw moved('http2Servers');

@@ -1,19 +1,25 @@
 // Who stays while the broker is crowded, on a real gRPC server: a connection is proven by a call that was let in.
 import { connect as connectHttp2, type ClientHttp2Session } from 'node:http2';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { Server, ServerCredentials, status, type ServerDuplexStream } from '@grpc/grpc-js';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { systemClock } from '../../broker/core/clock.ts';
 import { limits } from '../../broker/core/limits.ts';
 import { silentLog } from '../../broker/core/log.ts';
 import { Connections } from '../../broker/server/connections.ts';
+import { GrpcPort } from '../../broker/server/grpc-port.ts';
 import { setHttp2Options, watchListeners } from '../../broker/server/grpc-window.ts';
+import { framesOf, http2Begin } from '../support/http2-frames.ts';
 import { RawTcp } from '../support/raw-tcp.ts';
 
 const path = '/test.Guarded/Hold';
 const leftWithin = { timeout: 10_000 };
 let server: Server;
 let connections: Connections;
+let port: GrpcPort;
 let address: string;
+/** Sessions of HTTP/2 that were made. */
+let sessionCount: number;
 
 /** A server whose one method takes a stream, or refuses it when the caller has no `good` header. */
 beforeEach(async () => {
@@ -38,12 +44,6 @@ beforeEach(async () => {
       },
     },
   );
-  const port = await new Promise<number>((resolve, reject) => {
-    server.bindAsync('127.0.0.1:0', ServerCredentials.createInsecure(), (error, bound) =>
-      error === null ? resolve(bound) : reject(error),
-    );
-  });
-  address = `127.0.0.1:${port}`;
   connections = new Connections({
     connectionsMax: 10_000,
     connectionsPerAddressMax: 10_000,
@@ -51,10 +51,22 @@ beforeEach(async () => {
     log: silentLog,
     isStreaming: (asked) => asked === path,
   });
-  watchListeners(server, (http2) => connections.watch(http2));
+  port = await GrpcPort.open({
+    server,
+    credentials: ServerCredentials.createInsecure(),
+    connections,
+    host: '127.0.0.1',
+    port: 0,
+  });
+  address = `127.0.0.1:${port.port}`;
+  sessionCount = 0;
+  watchListeners(server, (http2) => http2.on('session', () => sessionCount++));
 });
 
-afterEach(() => server.forceShutdown());
+afterEach(() => {
+  port.close();
+  server.forceShutdown();
+});
 
 interface Called {
   readonly session: ClientHttp2Session;
@@ -122,6 +134,42 @@ describe('a crowd of silent connections', () => {
     await expect.poll(() => connections.count, leftWithin).toBe(0);
     // Streams end after their connection.
     await expect.poll(() => connections.unprovenCount).toBe(0);
+  });
+});
+
+describe('a connection', () => {
+  it('is a socket and no more until its greeting is whole, however it comes', async () => {
+    using tcp = await RawTcp.open(address);
+    for (const byte of http2Begin.subarray(0, -1)) {
+      tcp.write(Buffer.from([byte]));
+      await nextTurn();
+    }
+    const others = await Promise.all(Array.from({ length: 20 }, () => RawTcp.open(address)));
+    await expect.poll(() => connections.count).toBe(21);
+    expect(sessionCount).toBe(0);
+    expect(tcp.received).toHaveLength(0);
+    tcp.write(http2Begin.subarray(-1));
+    // The settings of the server, and its answer to those of the client.
+    await expect.poll(() => framesOf(tcp.received).map(({ type }) => type)).toContain(4);
+    expect(sessionCount).toBe(1);
+    for (const other of others) other[Symbol.dispose]();
+    await expect.poll(() => connections.count, leftWithin).toBe(1);
+  });
+
+  it('that does not greet as a client of HTTP/2 is closed at its first bytes', async () => {
+    using tcp = await RawTcp.open(address);
+    tcp.write('GET / HTTP/1.1\r\n\r\n');
+    expect(await tcp.isClosedWithin(5_000)).toBe(true);
+    expect(connections.refusedCount('protocol')).toBe(1);
+    expect(sessionCount).toBe(0);
+  });
+
+  it('may be gone before its turn has come', async () => {
+    for (let i = 0; i < 50; i++) {
+      using tcp = await RawTcp.open(address);
+      tcp.write(http2Begin);
+    }
+    await expect.poll(() => connections.count, leftWithin).toBe(0);
   });
 });
 

@@ -16,9 +16,13 @@ export class RawTcp implements Disposable {
   /** `from`: the address of this machine that it comes from. */
   static async open(server: string, from?: string): Promise<RawTcp> {
     const [host = '', port] = server.split(':');
+    return RawTcp.openAt(host, Number(port), from);
+  }
+
+  static async openAt(host: string, port: number, from?: string): Promise<RawTcp> {
     const socket = connect({
       host,
-      port: Number(port),
+      port,
       ...(from !== undefined && { localAddress: from }),
     });
     const raw = new RawTcp(socket);
