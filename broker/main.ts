@@ -19,6 +19,7 @@ import { limits } from './core/limits.ts';
 import type { Log } from './core/log.ts';
 import { systemRandom } from './core/random.ts';
 import { formatHostPort } from './host-port.ts';
+import { checkNodeVersion } from './node-version.ts';
 import { newestEpoch } from './journal/generation-list.ts';
 import { lmdbStorage } from './journal/storage-lmdb.ts';
 import type { ObjectStore } from './objects/object-store.ts';
@@ -79,6 +80,7 @@ export async function startBroker(
   onFatal: (error: BrokerError) => void,
   hooks: StartHooks = {},
 ): Promise<RunningBroker> {
+  checkNodeVersion(process.version);
   const log = pinoLog(settings.logLevel, logFormat(settings));
   const lock = await lockDataDirectory(settings.dataDir);
   const volume = await openVolume(settings.dataDir, systemRandom);

@@ -101,6 +101,7 @@ export const reasons = {
   SHUTTING_DOWN: ['unavailable', 'The broker is shutting down.'],
   STARTING: ['unavailable', 'The broker is not ready yet.'],
   CANCELLED: ['unavailable', 'The caller went away.'],
+  NODE_UNSAFE: ['invalid', 'This version of Node.js has known vulnerabilities; run a newer one.'],
   LISTEN_FAILED: ['unavailable', 'A listen address cannot be bound.'],
   STORE_FAILED: ['unavailable', 'The object store did not answer as it should.'],
   STORE_UNSUITABLE: ['invalid', 'The object store does not keep its conditional writes.'],

@@ -60,6 +60,7 @@ const codes: Readonly<Record<ErrorReason, status>> = {
   SHUTTING_DOWN: status.UNAVAILABLE,
   STARTING: status.UNAVAILABLE,
   CANCELLED: status.CANCELLED,
+  NODE_UNSAFE: status.INVALID_ARGUMENT,
   LISTEN_FAILED: status.UNAVAILABLE,
   STORE_FAILED: status.UNAVAILABLE,
   JOURNAL_FAILED: status.UNAVAILABLE,
