@@ -33,7 +33,9 @@ export class Doorstep {
     this.options = options;
     this.begins = options.isTls ? tlsBegins : http2Begins;
     this.turns = new Turns((socket) => {
-      if (!socket.destroyed) options.handOver(socket);
+      if (socket.destroyed) return;
+      gather(socket);
+      options.handOver(socket);
     });
   }
 
@@ -43,7 +45,7 @@ export class Doorstep {
     let received: Buffer = nothing;
     let timer: Timer | undefined;
     const look = (): void => {
-      const chunk = socket.read() as Buffer | null;
+      const chunk = read(socket);
       if (chunk === null) return;
       received = received.length === 0 ? chunk : Buffer.concat([received, chunk]);
       const found = this.begins(received);
@@ -68,4 +70,18 @@ export class Doorstep {
       this.turns.delete(socket);
     });
   }
+}
+
+/**
+ * Makes one chunk of all that has been received. Node gives a session what its socket has, chunk by chunk, and throws
+ * when the first of them has ended the session and there is another.
+ */
+function gather(socket: Socket): void {
+  const chunks: Buffer[] = [];
+  for (let chunk = read(socket); chunk !== null; chunk = read(socket)) chunks.push(chunk);
+  if (chunks.length > 0) socket.unshift(Buffer.concat(chunks));
+}
+
+function read(socket: Socket): Buffer | null {
+  return socket.read() as Buffer | null;
 }

@@ -9,7 +9,7 @@ import { silentLog } from '../../broker/core/log.ts';
 import { Connections } from '../../broker/server/connections.ts';
 import { GrpcPort } from '../../broker/server/grpc-port.ts';
 import { setHttp2Options, watchListeners } from '../../broker/server/grpc-window.ts';
-import { framesOf, http2Begin } from '../support/http2-frames.ts';
+import { frame, framesOf, frameTypes, http2Begin } from '../support/http2-frames.ts';
 import { RawTcp } from '../support/raw-tcp.ts';
 
 const path = '/test.Guarded/Hold';
@@ -162,6 +162,19 @@ describe('a connection', () => {
     expect(await tcp.isClosedWithin(5_000)).toBe(true);
     expect(connections.refusedCount('protocol')).toBe(1);
     expect(sessionCount).toBe(0);
+  });
+
+  it('that floods in the breath of its greeting ends alone, however much it sent while it waited', async () => {
+    const pings = Buffer.concat(
+      Array.from({ length: 8_000 }, () => frame(frameTypes.ping, Buffer.alloc(8))),
+    );
+    const flooders = await Promise.all(Array.from({ length: 40 }, () => RawTcp.open(address)));
+    for (const tcp of flooders) tcp.write(http2Begin).write(pings);
+    for (const tcp of flooders) {
+      expect(await tcp.isClosedWithin(10_000)).toBe(true);
+      tcp[Symbol.dispose]();
+    }
+    expect(connections.refusedCount('pings')).toBe(40);
   });
 
   it('may be gone before its turn has come', async () => {
