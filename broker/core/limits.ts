@@ -231,6 +231,11 @@ export const limits = {
   /** Memory that one HTTP/2 session may hold, MiB (reject its next stream): a window and frames on their way. */
   sessionMemoryMiB: 64,
   /**
+   * Bytes of streams that ended before all was sent, of one session (told to go): Node counts them as memory of the
+   * session until it ends, so a client that leaves many streams early would have no more of them one day.
+   */
+  sessionUnsentBytes: 32 * MiB,
+  /**
    * A connection that answers no ping in time is closed: what a half-open one holds goes to others after 20 s. Not
    * sooner, for a client may be busy with one record that long; at 20,000 connections it is 2,000 pings a second.
    */
@@ -261,4 +266,8 @@ assert(limits.generationBytes > 4 * limits.commitBytesMax, 'a generation holds m
 assert(limits.recordsPerBatchMax <= 65_536, 'a record index fits 16 bits');
 assert(limits.deadLetterJobsRunningMax < limits.deadLetterJobsKept, 'running jobs are kept');
 assert(limits.connectionsUnprovenMax < limits.connectionsMax, 'a flood leaves room for clients');
+assert(
+  limits.sessionUnsentBytes < limits.sessionMemoryMiB * MiB,
+  'a session goes before it is full',
+);
 assert(limits.tlsHandshakeMs < limits.firstCallMs, 'a handshake that fails is told apart');

@@ -23,6 +23,7 @@ import { limits } from '../core/limits.ts';
 import type { Log } from '../core/log.ts';
 import { addressGroup } from './address-group.ts';
 import { Doorstep } from './doorstep.ts';
+import { watchUnsent } from './grpc-window.ts';
 import { PingBudget } from './ping-budget.ts';
 
 /** Why a connection was refused or ended by the broker. */
@@ -61,6 +62,8 @@ interface Connection {
   /** Calls that are open, and whether their handlers have them, until it is proven. */
   readonly calls: Map<ServerHttp2Stream, boolean>;
   refusedCalls: number;
+  /** Of streams that ended before all was sent. */
+  unsentBytes: number;
   /** Ended from here, or closed: its streams may still have something to say. */
   gone: boolean;
 }
@@ -142,6 +145,7 @@ export class Connections {
       proven: false,
       calls: new Map(),
       refusedCalls: 0,
+      unsentBytes: 0,
       gone: false,
     };
     this.byPeer.set(peer, connection);
@@ -163,11 +167,13 @@ export class Connections {
     const connection = this.byPeer.get(peerOf(session.socket));
     session.on('error', () => session.destroy());
     if (connection === undefined) {
-      session.destroy();
+      // Not now: Node is about to give it what has been received.
+      setImmediate(() => session.destroy());
       return;
     }
     connection.session = session;
     session.on('stream', (stream, headers) => {
+      watchUnsent(stream, (bytes) => this.lose(connection, bytes));
       if (!connection.proven) this.call(connection, stream, String(headers[':path']));
     });
     const budget = new PingBudget(this.options.clock.monotonicMs());
@@ -179,6 +185,14 @@ export class Connections {
     };
     session.on('ping', spend);
     session.on('remoteSettings', spend);
+  }
+
+  /** Its streams that are open go on; the next ones are on another connection, which remembers nothing. */
+  private lose(connection: Connection, bytes: number): void {
+    const { session } = connection;
+    connection.unsentBytes += bytes;
+    if (connection.unsentBytes < limits.sessionUnsentBytes) return;
+    if (session !== undefined && !session.closed && !session.destroyed) session.close();
   }
 
   /** A certificate that is not asked for may be missing, but not wrong. */

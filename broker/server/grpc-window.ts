@@ -4,7 +4,7 @@
 // This file reaches into grpc-js 1.14: `Server.commonServerOptions`, `Server.http2Servers` and the highWaterMarks of a
 // stream. A test fails when one of them stops working.
 import type { Server } from '@grpc/grpc-js';
-import type { Http2Server, ServerOptions } from 'node:http2';
+import type { Http2Server, ServerHttp2Stream, ServerOptions } from 'node:http2';
 import type { Duplex, Writable } from 'node:stream';
 import { BrokerError } from '../core/errors.ts';
 import { limits } from '../core/limits.ts';
@@ -52,6 +52,19 @@ export function boundStreamBuffers(call: Duplex | Writable, responses = 2): void
   if (_writableState === undefined) throw moved('_writableState');
   _writableState.highWaterMark = responses;
   if (_readableState !== undefined) _readableState.highWaterMark = 1;
+}
+
+/**
+ * Tells how many bytes had not been sent of each stream that ends before all are. Node goes on counting them towards
+ * the memory of the session, for as long as that lives.
+ */
+export function watchUnsent(stream: ServerHttp2Stream, tell: (bytes: number) => void): void {
+  const destroy = stream._destroy.bind(stream);
+  stream._destroy = (error, callback) => {
+    const { writableLength } = stream;
+    destroy(error, callback);
+    if (writableLength > 0) tell(writableLength);
+  };
 }
 
 function moved(what: string): BrokerError {

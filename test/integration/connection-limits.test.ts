@@ -1,9 +1,17 @@
 // Each limit of connections, hit from outside: how many, how long silent, how much per call. What may be set is set
 // low here; what may not is waited for, all at once.
-import { connect as connectHttp2, constants, type ClientHttp2Session } from 'node:http2';
+import { once } from 'node:events';
+import {
+  connect as connectHttp2,
+  constants,
+  type ClientHttp2Session,
+  type ClientHttp2Stream,
+} from 'node:http2';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { limits } from '../../broker/core/limits.ts';
 import { connect } from '../../client/src/index.ts';
+import { ReadRequestSchema } from '../../proto/gen/millrace/v1/read_pb.ts';
+import { Edge } from '../../proto/gen/millrace/v1/stream_pb.ts';
 import { BrokerProcess } from '../support/broker-process.ts';
 import {
   callHeaders,
@@ -16,6 +24,7 @@ import {
 } from '../support/http2-frames.ts';
 import { metric } from '../support/metric.ts';
 import { itNeeding } from '../support/needs.ts';
+import { encode } from '../support/raw-grpc.ts';
 import { RawTcp } from '../support/raw-tcp.ts';
 import { TlsDirectory } from '../support/tls-directory.ts';
 
@@ -208,6 +217,64 @@ describe('one connection', () => {
     await expect.poll(resets).toEqual([1 + 2 * streamsPerConnectionMax]);
   });
 
+  it('has so much memory for what its client does not take; new streams are refused meanwhile', async () => {
+    await using client = connect({ server: usual.server });
+    await client.topics.apply('untaken', { partitions: 1 });
+    const recordBytes = 1_000_000;
+    await using publisher = client.publisher('untaken');
+    await publisher.publish({ value: Buffer.alloc(recordBytes, 1) });
+    const heldMax = (limits.sessionMemoryMiB * 1024 * 1024) / recordBytes;
+    const session = connectHttp2(`http://${usual.server}`);
+    session.on('error', () => {});
+    const untaken: ClientHttp2Stream[] = [];
+    // It is answered, and what is read is left to lie.
+    const isTaken = async (): Promise<boolean> => {
+      const stream = openRead(session, 'untaken');
+      const taken = await new Promise<boolean>((resolve) => {
+        stream.once('response', () => resolve(true));
+        stream.once('close', () => resolve(false));
+      });
+      if (taken) untaken.push(stream);
+      else expect(stream.rstCode).toBe(constants.NGHTTP2_ENHANCE_YOUR_CALM);
+      return taken;
+    };
+    try {
+      await expect.poll(isTaken, { timeout: 20_000, interval: 5 }).toBe(false);
+      expect(untaken.length).toBeGreaterThan(heldMax / 2);
+      expect(untaken.length).toBeLessThan(heldMax * 1.5);
+      // Others have their own.
+      expect((await client.cluster()).clusterId).not.toBe('');
+    } finally {
+      session.destroy();
+    }
+  });
+
+  it('is told to go when many of its streams left before all was sent, and loses none', async () => {
+    await using client = connect({ server: usual.server });
+    await client.topics.apply('left', { partitions: 1 });
+    await using publisher = client.publisher('left');
+    await publisher.publish({ value: Buffer.alloc(1_000_000, 1) });
+    const session = connectHttp2(`http://${usual.server}`);
+    session.on('error', () => {});
+    let goneCount = 0;
+    session.once('goaway', () => goneCount++);
+    const kept = openRead(session, 'left');
+    try {
+      const enough = Math.ceil(limits.sessionUnsentBytes / 1_000_000) + 5;
+      const left = Array.from({ length: enough }, () => openRead(session, 'left'));
+      await Promise.all(left.map((stream) => once(stream, 'response')));
+      expect(goneCount).toBe(0);
+      for (const stream of left) stream.close(constants.NGHTTP2_CANCEL);
+      await expect.poll(() => goneCount).toBe(1);
+      // What is open goes on to its end.
+      let receivedBytes = 0;
+      kept.on('data', (chunk: Buffer) => (receivedBytes += chunk.length));
+      await expect.poll(() => receivedBytes).toBeGreaterThan(1_000_000);
+    } finally {
+      session.destroy();
+    }
+  });
+
   it.each([
     ['bytes', { x: 'y'.repeat(limits.headerListBytesMax) }],
     [
@@ -229,6 +296,25 @@ describe('one connection', () => {
     }
   });
 });
+
+/** A reader from the first record on. */
+function openRead(session: ClientHttp2Session, topic: string): ClientHttp2Stream {
+  const stream = session.request({
+    ':method': 'POST',
+    ':path': '/millrace.v1.ReadService/Read',
+    'content-type': 'application/grpc',
+    te: 'trailers',
+  });
+  stream.on('error', () => {});
+  const request = encode(ReadRequestSchema, {
+    topic,
+    fromAll: { at: { case: 'edge', value: Edge.EARLIEST } },
+  });
+  const prefix = Buffer.alloc(5);
+  prefix.writeUInt32BE(request.length, 1);
+  stream.end(Buffer.concat([prefix, request]));
+  return stream;
+}
 
 /** HTTP status of a call, or the code that its stream was reset with. */
 function call(
