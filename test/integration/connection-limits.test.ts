@@ -10,8 +10,6 @@ import {
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { limits } from '../../broker/core/limits.ts';
 import { connect } from '../../client/src/index.ts';
-import { ReadRequestSchema } from '../../proto/gen/millrace/v1/read_pb.ts';
-import { Edge } from '../../proto/gen/millrace/v1/stream_pb.ts';
 import { BrokerProcess } from '../support/broker-process.ts';
 import {
   callHeaders,
@@ -24,7 +22,7 @@ import {
 } from '../support/http2-frames.ts';
 import { metric } from '../support/metric.ts';
 import { itNeeding } from '../support/needs.ts';
-import { encode } from '../support/raw-grpc.ts';
+import { openRead } from '../support/raw-read.ts';
 import { RawTcp } from '../support/raw-tcp.ts';
 import { TlsDirectory } from '../support/tls-directory.ts';
 
@@ -296,25 +294,6 @@ describe('one connection', () => {
     }
   });
 });
-
-/** A reader from the first record on. */
-function openRead(session: ClientHttp2Session, topic: string): ClientHttp2Stream {
-  const stream = session.request({
-    ':method': 'POST',
-    ':path': '/millrace.v1.ReadService/Read',
-    'content-type': 'application/grpc',
-    te: 'trailers',
-  });
-  stream.on('error', () => {});
-  const request = encode(ReadRequestSchema, {
-    topic,
-    fromAll: { at: { case: 'edge', value: Edge.EARLIEST } },
-  });
-  const prefix = Buffer.alloc(5);
-  prefix.writeUInt32BE(request.length, 1);
-  stream.end(Buffer.concat([prefix, request]));
-  return stream;
-}
 
 /** HTTP status of a call, or the code that its stream was reset with. */
 function call(

@@ -1,5 +1,5 @@
 // TLS between a real broker and real clients: who is let in, who is not, and on which side it ends.
-import { createSecureServer } from 'node:http2';
+import { connect as connectHttp2, createSecureServer } from 'node:http2';
 import type { AddressInfo } from 'node:net';
 import { connect as connectTls, type TLSSocket } from 'node:tls';
 import { readFile, writeFile } from 'node:fs/promises';
@@ -8,6 +8,7 @@ import { connect, MillraceError, type ConnectOptions } from '../../client/src/in
 import { BrokerProcess } from '../support/broker-process.ts';
 import type { Certificate, CertificateOptions } from '../support/certificates.ts';
 import { metric } from '../support/metric.ts';
+import { openRead } from '../support/raw-read.ts';
 import { RawTcp } from '../support/raw-tcp.ts';
 import { runMillrace } from '../support/run-millrace.ts';
 import { SteadyPublisher } from '../support/steady-publisher.ts';
@@ -90,7 +91,7 @@ describe('a broker with TLS', () => {
     const first = await openTls(broker.server);
     const session = await new Promise<Buffer>((resolve) => first.once('session', resolve));
     first.destroy();
-    const again = await openTls(broker.server, session);
+    const again = await openTls(broker.server, { ...(session !== undefined && { session }) });
     expect(again.isSessionReused()).toBe(false);
     again.destroy();
   });
@@ -255,6 +256,44 @@ describe('certificates that change', () => {
     next[Symbol.dispose]();
   });
 
+  it('leave a connection that is open as it is, in the middle of a stream', async () => {
+    using own = new TlsDirectory();
+    await using broker = await BrokerProcess.start({ args: [...own.args, ...reloadArgs] });
+    const { server } = broker;
+    await using client = connect({ server, tls: { ca: own.ca.cert } });
+    await client.topics.apply('open');
+    await using publisher = client.publisher('open');
+    // One connection, which nothing here would make again.
+    const session = connectHttp2(`https://${server}`, { ca: own.ca.cert });
+    const ends: string[] = [];
+    for (const event of ['goaway', 'error', 'close']) session.on(event, () => ends.push(event));
+    const stream = openRead(session, 'open');
+    stream.on('close', () => ends.push('end of the stream'));
+    let received = '';
+    stream.on('data', (chunk: Buffer) => (received += chunk.toString('latin1')));
+    const certificateOf = async (): Promise<string> => {
+      const socket = await openTls(server, { ca: own.ca.cert });
+      const { fingerprint256 } = socket.getPeerCertificate();
+      socket.destroy();
+      return fingerprint256;
+    };
+    try {
+      for (let round = 0; round < 3; round++) {
+        const before = await certificateOf();
+        own.writeServer(own.ca.issueServer());
+        // Records come before, while and after new connections get the next certificate.
+        for (let i = 0; (await certificateOf()) === before; i++) {
+          await publisher.publish({ value: `round ${round}, record ${i}` });
+        }
+        await publisher.publish({ value: `end of round ${round}` });
+        await expect.poll(() => received).toContain(`end of round ${round}`);
+      }
+      expect(ends).toEqual([]);
+    } finally {
+      session.destroy();
+    }
+  });
+
   it('are told by a metric, with the time that is left', async () => {
     using own = new TlsDirectory();
     const soon = new Date(Date.now() + 3_600_000);
@@ -321,14 +360,17 @@ async function handshake(
   });
 }
 
-function openTls(server: string, session?: Buffer): Promise<TLSSocket> {
+function openTls(
+  server: string,
+  options: { readonly session?: Buffer; readonly ca?: string } = {},
+): Promise<TLSSocket> {
   const [host, port] = server.split(':');
   const socket = connectTls({
     host,
     port: Number(port),
     ca: files.ca.cert,
     ALPNProtocols: ['h2'],
-    ...(session !== undefined && { session }),
+    ...options,
   });
   return new Promise((resolve, reject) => {
     socket.once('secureConnect', () => resolve(socket));
