@@ -1,6 +1,6 @@
-// What the first bytes of a connection must be, read before anything is made of it. A client of HTTP/2 sends its preface
-// and settings without waiting for the server (RFC 9113, 3.4), one of TLS its hello (RFC 8446, 4); whoever sends
-// something else, or less, is not worth a session.
+// What the first bytes of a connection must be, read before anything is made of it. A client of HTTP/2 sends its
+// preface and settings without waiting for the server (RFC 9113, 3.4), one of TLS its hello (RFC 8446, 4); whoever
+// sends something else, or less, is not worth a session.
 import { constants } from 'node:http2';
 
 const preface = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n');

@@ -1,6 +1,7 @@
 // A crowd of connections that mean no call, in a process of its own so that it slows nobody but the broker:
-// `node connection-crowd.ts HOST:PORT COUNT SECONDS`. A quarter each is silent, stops in the middle of its headers, sends
-// a byte a second, sends noise. Prints how many are open when all have been opened, and again after so many seconds.
+// `node connection-crowd.ts HOST:PORT COUNT SECONDS`. A quarter each is silent, stops in the middle of its headers,
+// sends a byte a second, sends noise. Prints how many are open when all have been opened, and again after so
+// many seconds.
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
