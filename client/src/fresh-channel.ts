@@ -1,8 +1,8 @@
 // A gRPC channel that is made anew when it does not get ready in time.
 //
 // grpc-js puts no bound on a connection attempt. One that was sent to an address which is gone, such as that of a pod
-// that was just replaced, is repeated by the kernel for two minutes, and through the Services of Kubernetes each time to
-// the same dead pod. A new attempt finds the new one at once.
+// that was just replaced, is repeated by the kernel for two minutes, through a Service of Kubernetes each time to the
+// same dead pod. A new attempt finds the new one at once.
 //
 // Invariants:
 // - Only a channel that is not ready is given up; calls that wait for it fail as unreachable, as if refused.

@@ -1,4 +1,4 @@
-// A cluster with real nodes on this machine: a bridge, a control plane on it, DNS, volumes, and nodes beside each other.
+// A cluster with real nodes on this machine: a bridge, a control plane on it, DNS, volumes, and two nodes.
 //
 // Invariants:
 // - One at a time: its directory, its network and its links have fixed names, so that the next one finds what a killed

@@ -1,5 +1,5 @@
-// The project's own image, built from its Dockerfile without a registry and without a daemon: by buildah, on a base made
-// of this machine's programs under the name that the Dockerfile asks for.
+// The project's own image, built from its Dockerfile without a registry and without a daemon: by buildah, on a base of
+// this machine's programs under the name that the Dockerfile asks for.
 //
 // Source of what Node needs: `ldd`. The base has what the Dockerfile's steps and the examples call, and no more.
 import { execFileSync } from 'node:child_process';

@@ -1,8 +1,8 @@
 // Ends and removes what a cluster of nodes has left on this machine: after a test, and before one, for a run that was
 // killed.
 //
-// Everything of a cluster is known by its directory: programs have it in their arguments, mounts are below it. Containers
-// are known by their control group, whose path begins with `/millrace-`.
+// All of a cluster is known by its directory: programs have it in their arguments, mounts are below it. Containers are
+// known by their control group, whose path begins with `/millrace-`.
 import { execFileSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync, rmdirSync } from 'node:fs';
 import { join } from 'node:path';
