@@ -45,13 +45,13 @@ export class NodesFixture implements AsyncDisposable {
     const directory = mkdtempSync(join(tmpdir(), 'millrace-image-'));
     const cluster = await NodeCluster.start(buildImages(directory));
     const fixture = new NodesFixture(cluster, await S3Store.startAt(gateway), directory);
-    const { address } = fixture.store;
-    const { hostname, port } = new URL(address.endpoint);
-    const { accessKey, secretKey } = address;
-    const s3 = { endPoint: hostname, port: Number(port), useSSL: false, accessKey, secretKey };
-    await new Client(s3).makeBucket(bucket);
-    fixture.makeNamespaces();
-    return fixture;
+    try {
+      await fixture.prepare();
+      return fixture;
+    } catch (error) {
+      await fixture[Symbol.asyncDispose]();
+      throw error;
+    }
   }
 
   kubectl(...args: string[]): string {
@@ -196,6 +196,15 @@ export class NodesFixture implements AsyncDisposable {
     };
   }
 
+  private async prepare(): Promise<void> {
+    const { endpoint, accessKey, secretKey } = this.store.address;
+    const { hostname, port } = new URL(endpoint);
+    const s3 = { endPoint: hostname, port: Number(port), useSSL: false, accessKey, secretKey };
+    await new Client(s3).makeBucket(bucket);
+    this.makeNamespaces();
+    this.makeSecrets();
+  }
+
   private makeNamespaces(): void {
     const security = ['enforce', 'warn'].map(
       (mode) => `pod-security.kubernetes.io/${mode}=restricted`,
@@ -204,6 +213,10 @@ export class NodesFixture implements AsyncDisposable {
       this.kubectl('create', 'namespace', namespace);
       this.kubectl('label', 'namespace', namespace, ...security);
     }
+  }
+
+  /** What the release and the load pods are given: certificate, credentials, CA, program. */
+  private makeSecrets(): void {
     const { pki } = this.cluster.plane;
     pki.issue('broker', '/CN=broker', 'serverAuth', [`DNS:millrace.${release}.svc`]);
     const files = ['tls.crt=broker.crt', 'tls.key=broker.key', 'ca.crt=ca.crt'].map((pair) => {

@@ -5,7 +5,7 @@
 //   one has left.
 // - Settings of the machine that its programs change are put back.
 import { execFileSync } from 'node:child_process';
-import { chmodSync, mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -38,37 +38,19 @@ export class NodeCluster implements AsyncDisposable {
 
   /** Resolves when both nodes are Ready; they have the images, which are archives of `docker save`'s shape. */
   static async start(images: readonly string[]): Promise<NodeCluster> {
-    await removeRemains(directory);
-    await rm(directory, { recursive: true, force: true });
+    await clear();
     mkdirSync(directory, { recursive: true });
     const kernel = kernelSettings.map((name) => `${name}=${readSetting(name)}`);
-    makeBridge();
-    const plane = await ControlPlane.start({
-      controllers: true,
-      directory: join(directory, 'plane'),
-      address: gateway,
-      apiServerArgs: [
-        '--default-not-ready-toleration-seconds=5',
-        '--default-unreachable-toleration-seconds=5',
-      ],
-      controllerArgs: ['--node-monitor-grace-period=8s', '--node-monitor-period=1s'],
-    });
-    plane.pki.issue('proxy', '/CN=system:kube-proxy', 'clientAuth');
-    const cluster = new NodeCluster(plane, kernel);
     try {
-      cluster.makeVolumes();
-      const starts = cluster.nodes.map((node, i) => {
-        const others = numbers.filter((number) => number !== numbers[i]);
-        return node.start(others, images);
-      });
-      await Promise.all(starts);
-      for (const { name } of cluster.nodes) await cluster.untilReady(name);
+      makeBridge();
+      const cluster = new NodeCluster(await startPlane(), kernel);
+      await cluster.startNodes(images);
+      return cluster;
     } catch (error) {
-      const told = cluster.nodes.map((node) => node.logTails()).join('\n');
-      await cluster[Symbol.asyncDispose]();
-      throw new Error(`the nodes did not start:\n${told}`, { cause: error });
+      await clear();
+      execFileSync('sysctl', ['-qw', ...kernel]);
+      throw error;
     }
-    return cluster;
   }
 
   /** As the administrator; stdout. Throws with its stderr. */
@@ -78,11 +60,27 @@ export class NodeCluster implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    // Nodes first: with them the API server would wait for their watches.
     await removeRemains(directory);
     await this.dns[Symbol.asyncDispose]();
     await this.plane[Symbol.asyncDispose]();
+    await clear();
     execFileSync('sysctl', ['-qw', ...this.kernel]);
-    await rm(directory, { recursive: true, force: true });
+  }
+
+  private async startNodes(images: readonly string[]): Promise<void> {
+    this.makeVolumes();
+    try {
+      const starts = this.nodes.map((node, i) => {
+        const others = numbers.filter((number) => number !== numbers[i]);
+        return node.start(others, images);
+      });
+      await Promise.all(starts);
+      for (const { name } of this.nodes) await this.untilReady(name);
+    } catch (error) {
+      const told = this.nodes.map((node) => node.logTails()).join('\n');
+      throw new Error(`the nodes did not start:\n${told}`, { cause: error });
+    }
   }
 
   /** Any node may use each: they share this machine's disk, so a volume follows its pod as a network disk does. */
@@ -118,6 +116,27 @@ export class NodeCluster implements AsyncDisposable {
   }
 }
 
+/** Of this cluster, or of one before it that was killed. */
+async function clear(): Promise<void> {
+  await removeRemains(directory);
+  await rm(directory, { recursive: true, force: true });
+}
+
+async function startPlane(): Promise<ControlPlane> {
+  const plane = await ControlPlane.start({
+    controllers: true,
+    directory: join(directory, 'plane'),
+    address: gateway,
+    apiServerArgs: [
+      '--default-not-ready-toleration-seconds=5',
+      '--default-unreachable-toleration-seconds=5',
+    ],
+    controllerArgs: ['--node-monitor-grace-period=8s', '--node-monitor-period=1s'],
+  });
+  plane.pki.issue('proxy', '/CN=system:kube-proxy', 'clientAuth');
+  return plane;
+}
+
 function makeBridge(): void {
   ip('link', 'add', bridge, 'type', 'bridge');
   ip('addr', 'add', `${gateway}/24`, 'dev', bridge);
@@ -147,7 +166,6 @@ function startDns(plane: ControlPlane): LocalProcess {
 }
 `,
   );
-  chmodSync(file, 0o644);
   const command = [join(binDirectory, 'coredns'), '-conf', file];
   return LocalProcess.start('CoreDNS', command, join(directory, 'coredns.log'));
 }
