@@ -1,7 +1,7 @@
 // Runs one workload against a broker and cleans up after it.
 import { randomBytes } from 'node:crypto';
 import { connect, type Client, type ConnectOptions } from '../client/src/index.ts';
-import { residentMiB } from './broker-memory.ts';
+import { residentMiB } from './broker-figures.ts';
 import type { Figure, Workload, WorkloadContext } from './workload.ts';
 import { backlogWorkload } from './workloads/backlog.ts';
 import { delayedWorkloads } from './workloads/delayed.ts';
