@@ -4,7 +4,19 @@ import type { Client } from '../client/src/index.ts';
 export interface Figure {
   readonly name: string;
   readonly value: number;
-  readonly unit: 'records/s' | 'MB/s' | 'ms' | 'records' | 's' | '%' | 'KiB' | 'MiB' | 'B/record';
+  readonly unit:
+    | 'records/s'
+    | 'MB/s'
+    | 'ms'
+    | 'records'
+    | 's'
+    | '%'
+    | 'KiB'
+    | 'MiB'
+    | 'B/record'
+    | '/s'
+    | 'times'
+    | '';
 }
 
 export interface WorkloadContext {

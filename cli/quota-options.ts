@@ -13,6 +13,7 @@ export interface QuotaOptions {
   readonly quotaPartitions?: number;
   readonly quotaSubscriptions?: number;
   readonly quotaConnections?: number;
+  readonly quotaAdminCalls?: number;
 }
 
 export function withQuotaOptions(command: Command): Command {
@@ -24,7 +25,8 @@ export function withQuotaOptions(command: Command): Command {
     .option('--quota-topics <n>', '0: no limit', parseCount)
     .option('--quota-partitions <n>', '0: no limit', parseCount)
     .option('--quota-subscriptions <n>', '0: no limit', parseCount)
-    .option('--quota-connections <n>', 'with a stream open; 0: no limit', parseCount);
+    .option('--quota-connections <n>', 'with a stream open; 0: no limit', parseCount)
+    .option('--quota-admin-calls <n>', 'a second; 0: no limit', parseCount);
 }
 
 /** Undefined: none was named. */
@@ -38,6 +40,7 @@ export function quotaOf(options: QuotaOptions): Partial<Quota> | undefined {
     partitions: options.quotaPartitions,
     subscriptions: options.quotaSubscriptions,
     connections: options.quotaConnections,
+    adminCallsPerSecond: options.quotaAdminCalls,
   }).filter(([, value]) => value !== undefined);
   return named.length === 0 ? undefined : Object.fromEntries(named);
 }
@@ -51,6 +54,7 @@ const rows = [
   ['partitions', 'partitions', String],
   ['subscriptions', 'subscriptions', String],
   ['connections', 'connections', String],
+  ['admin calls/s', 'adminCallsPerSecond', String],
 ] as const satisfies readonly (readonly [string, keyof Quota, (value: number) => string])[];
 
 /** Of each quota: its name, what is used, what is allowed. */

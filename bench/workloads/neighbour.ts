@@ -1,13 +1,17 @@
-// The noisy neighbour: one tenant tries ten times its quota in bytes, from several connections, while another one works
-// at its own pace. What the quiet one gets alone and beside the noisy one is what a quota is for.
+// The noisy neighbour: one tenant tries ten times its quota in bytes, records, connections and calls of administration,
+// while another one works at its own pace. What the quiet one gets alone and beside it is what a quota is for.
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { randomBytes } from 'node:crypto';
 import type { Client } from '../../client/src/index.ts';
 import type { Figure, Workload, WorkloadContext } from '../workload.ts';
 import { percentile } from '../workload.ts';
+import { noisyQuota } from '../noisy-quota.ts';
 import { publishAtRate } from './fixed-rate.ts';
 
-const quotaBytesPerSecond = 5_000_000;
-const noisyConnections = 4;
+const noisyTenant = join(import.meta.dirname, '..', 'noisy-tenant.ts');
 const quietRecordsPerSecond = 2_000;
 const valueBytes = 1_000;
 
@@ -15,8 +19,8 @@ export const neighbourWorkloads: readonly Workload[] = [
   {
     name: 'noisy-neighbour',
     description:
-      'a tenant publishes 2,000 1 KB records/s, alone and beside one that tries 50 MB/s against a quota of 5 MB/s on ' +
-      '4 connections; what the quiet one gets, and what the noisy one',
+      'a tenant publishes 2,000 1 KB records/s, alone and beside one in a process of its own that tries ten times its ' +
+      'quota of 5 MB/s, 5,000 records/s, 10 connections and 50 calls/s; what the quiet one gets, and what the noisy one',
     run: noisyNeighbour,
   },
 ];
@@ -27,29 +31,34 @@ async function noisyNeighbour(context: WorkloadContext): Promise<readonly Figure
   const [noisy, quiet] = [`noisy-${suffix}`, `quiet-${suffix}`];
   const topics = [`${noisy}/bench/t`, `${quiet}/bench/t`] as const;
   try {
-    const quota = { publishBytesPerSecond: quotaBytesPerSecond };
-    await admin.tenants.apply(noisy, { quota });
+    await admin.tenants.apply(noisy, { quota: noisyQuota });
     await admin.tenants.apply(quiet);
     for (const topic of topics) await admin.topics.apply(topic);
     const alone = await quietFor(context, topics[1]);
-    const stop = new AbortController();
-    const clients = Array.from({ length: noisyConnections }, () => context.connect());
-    const shouting = Promise.all(clients.map((client) => shout(client, topics[0], stop.signal)));
-    const before = await storedIn(admin, topics[0]);
-    const beside = await quietFor(context, topics[1]);
-    const got = (await storedIn(admin, topics[0])) - before;
-    stop.abort();
-    // What waits is held back by the quota: nobody waits for it.
-    await admin.tenants.apply(noisy, { quota: { publishBytesPerSecond: 0 } });
-    await shouting;
-    return [
-      { name: 'quiet alone', value: alone.perSecond, unit: 'records/s' },
-      { name: 'alone p99', value: alone.p99, unit: 'ms' },
-      { name: 'quiet beside', value: beside.perSecond, unit: 'records/s' },
-      { name: 'beside p99', value: beside.p99, unit: 'ms' },
-      { name: 'of its rate', value: share(beside.perSecond, alone.perSecond), unit: '%' },
-      { name: 'noisy got', value: round(got / beside.elapsedMs / 1_000), unit: 'MB/s' },
-    ];
+    const neighbour = spawn(process.execPath, [noisyTenant, context.server, topics[0]], {
+      stdio: 'inherit',
+    });
+    const ended = once(neighbour, 'exit');
+    try {
+      await untilRefused(admin, noisy);
+      const beside = await quietFor(context, topics[1]);
+      const { usage } = await admin.tenants.get(noisy);
+      return [
+        { name: 'quiet alone', value: alone.perSecond, unit: 'records/s' },
+        { name: 'alone p99', value: alone.p99, unit: 'ms' },
+        { name: 'quiet beside', value: beside.perSecond, unit: 'records/s' },
+        { name: 'beside p99', value: beside.p99, unit: 'ms' },
+        { name: 'of its rate', value: share(beside.perSecond, alone.perSecond), unit: '%' },
+        { name: 'noisy got', value: round(usage.publishBytesPerSecond / 1e6), unit: 'MB/s' },
+        { name: 'noisy got', value: usage.publishRecordsPerSecond, unit: 'records/s' },
+        { name: 'noisy connections', value: usage.connections, unit: '' },
+        { name: 'noisy admin calls', value: usage.adminCallsPerSecond, unit: '/s' },
+        { name: 'noisy was refused', value: usage.refusedTotal, unit: 'times' },
+      ];
+    } finally {
+      neighbour.kill('SIGTERM');
+      await ended;
+    }
   } finally {
     for (const topic of topics) await admin.topics.delete(topic).catch(() => {});
     for (const tenant of [noisy, quiet]) await admin.tenants.delete(tenant).catch(() => {});
@@ -70,26 +79,9 @@ async function quietFor(context: WorkloadContext, topic: string) {
   return { perSecond, p99: round(percentile(latencies, 0.99)), elapsedMs };
 }
 
-/** Ten times the quota over all connections, as far as the broker reads it. */
-async function shout(client: Client, topic: string, signal: AbortSignal): Promise<void> {
-  const publisher = client.publisher(topic);
-  const value = Buffer.alloc(valueBytes, 'n');
-  const perSecond = (10 * quotaBytesPerSecond) / valueBytes / noisyConnections;
-  const startMs = performance.now();
-  for (let sent = 0; !signal.aborted;) {
-    const due = ((performance.now() - startMs) * perSecond) / 1_000;
-    for (; sent < due && !signal.aborted; sent++) {
-      publisher.send({ value });
-      const full = publisher.ready();
-      if (full !== undefined) await full;
-    }
-    await new Promise((resolve) => setTimeout(resolve, 1));
-  }
-  await publisher.close();
-}
-
-async function storedIn(admin: Client, topic: string): Promise<number> {
-  return (await admin.topics.get(topic)).storedBytes;
+/** The noisy one has got going. */
+async function untilRefused(admin: Client, tenant: string): Promise<void> {
+  while ((await admin.tenants.get(tenant)).usage.refusedTotal === 0) await delay(100);
 }
 
 function share(value: number, of: number): number {

@@ -2,13 +2,13 @@
 //
 // Invariants:
 // - One ScopeQuota per scope, whatever opens its topics: a limit is shared by all in the scope and by nobody else.
-// - A scope without topics and connections is forgotten, so there are at most two per topic.
-import type { TopicName } from '../catalog/names.ts';
+// - A scope without topics, connections and recent calls is forgotten, so there are about two per topic.
+import type { NamespaceName, TopicName } from '../catalog/names.ts';
 import { noQuota, type Quota } from '../catalog/quota.ts';
 import type { Tenant } from '../catalog/tenant.ts';
 import type { Clock } from '../core/clock.ts';
 import { ScopeQuota, type Traffic } from './quota-state.ts';
-import { TopicQuota } from './topic-quota.ts';
+import { refused, TopicQuota } from './topic-quota.ts';
 
 /** What a tenant or namespace uses on this broker. */
 export interface ScopeUsage {
@@ -17,18 +17,25 @@ export interface ScopeUsage {
   readonly publishBytesPerSecond: number;
   readonly publishRecordsPerSecond: number;
   readonly deliveryBytesPerSecond: number;
+  readonly adminCallsPerSecond: number;
   readonly heldBackTotal: number;
   readonly refusedTotal: number;
   readonly traffic: Traffic;
 }
 
-const noTraffic: Traffic = { publishBytes: 0, publishRecords: 0, deliveryBytes: 0 };
+const noTraffic: Traffic = {
+  publishBytes: 0,
+  publishRecords: 0,
+  deliveryBytes: 0,
+  adminCalls: 0,
+};
 const noUsage: ScopeUsage = {
   storedBytes: 0,
   connections: 0,
   publishBytesPerSecond: 0,
   publishRecordsPerSecond: 0,
   deliveryBytesPerSecond: 0,
+  adminCallsPerSecond: 0,
   heldBackTotal: 0,
   refusedTotal: 0,
   traffic: noTraffic,
@@ -70,6 +77,28 @@ export class QuotaRegistry {
     );
   }
 
+  /**
+   * A call on what is in the tenant, or in that namespace of it. Throws QUOTA_EXCEEDED. Where nothing limits calls they
+   * are counted only if the scope is known for something else.
+   */
+  admitCall(tenant: Tenant, namespace: NamespaceName | undefined): void {
+    const nowMs = this.nowMs();
+    const limits: [string, Quota][] = [[tenant.name, tenant.spec.quota]];
+    if (namespace !== undefined) {
+      const quota = tenant.spec.namespaces.get(namespace)?.quota ?? noQuota;
+      limits.push([`${tenant.name}/${namespace}`, quota]);
+    }
+    const scopes = limits
+      .filter(([scope, quota]) => quota.adminCallsPerSecond > 0 || this.entries.has(scope))
+      .map(([scope, quota]) => this.entry(scope, quota).quota);
+    for (const scope of scopes) {
+      const hold = scope.callHold(nowMs);
+      if (hold === undefined) continue;
+      throw refused(scope, hold.quota, scope.quota.adminCallsPerSecond, hold.waitMs);
+    }
+    for (const scope of scopes) scope.called(nowMs);
+  }
+
   /** What the tenant's spec says now holds at once. */
   change({ name, spec }: Tenant): void {
     const nowMs = this.nowMs();
@@ -100,6 +129,7 @@ export class QuotaRegistry {
       publishBytesPerSecond: Math.round(perSecond.publishBytes),
       publishRecordsPerSecond: Math.round(perSecond.publishRecords),
       deliveryBytesPerSecond: Math.round(perSecond.deliveryBytes),
+      adminCallsPerSecond: Math.round(perSecond.adminCalls),
       heldBackTotal,
       refusedTotal,
       traffic: { ...quota.traffic },
@@ -118,18 +148,19 @@ export class QuotaRegistry {
     this.seenAtMs = nowMs;
     for (const [scope, entry] of this.entries) {
       const { quota, seen, storedAtLook } = entry;
-      if (!hasTopics(scope) && quota.connectionCount === 0) {
+      if (!hasTopics(scope) && quota.connectionCount === 0 && quota.hasRested(nowMs)) {
         this.entries.delete(scope);
         continue;
       }
       quota.storedBytes = (storedBytes.get(scope) ?? 0) + quota.storedBytes - storedAtLook;
-      const { publishBytes, publishRecords, deliveryBytes } = quota.traffic;
+      const { publishBytes, publishRecords, deliveryBytes, adminCalls } = quota.traffic;
       entry.perSecond = {
         publishBytes: (publishBytes - seen.publishBytes) / seconds,
         publishRecords: (publishRecords - seen.publishRecords) / seconds,
         deliveryBytes: (deliveryBytes - seen.deliveryBytes) / seconds,
+        adminCalls: (adminCalls - seen.adminCalls) / seconds,
       };
-      entry.seen = { publishBytes, publishRecords, deliveryBytes };
+      entry.seen = { publishBytes, publishRecords, deliveryBytes, adminCalls };
     }
   }
 

@@ -47,6 +47,12 @@ export class RateBucket {
     return Math.max(0, -this.tokens);
   }
 
+  isFull(nowMs: number): boolean {
+    if (this.perSecond === 0) return true;
+    this.fill(nowMs);
+    return this.tokens >= this.burst;
+  }
+
   private fill(nowMs: number): void {
     const gained = (Math.max(nowMs - this.filledAtMs, 0) * this.perSecond) / 1000;
     this.tokens = Math.min(this.tokens + gained, this.burst);
@@ -59,7 +65,10 @@ export class RateBucket {
 }
 
 export type RateName =
-  'publish_bytes_per_second' | 'publish_records_per_second' | 'delivery_bytes_per_second';
+  | 'publish_bytes_per_second'
+  | 'publish_records_per_second'
+  | 'delivery_bytes_per_second'
+  | 'admin_calls_per_second';
 
 /** A quota that is used up for now. */
 export interface Hold {
@@ -74,12 +83,13 @@ export interface Traffic {
   readonly publishBytes: number;
   readonly publishRecords: number;
   readonly deliveryBytes: number;
+  readonly adminCalls: number;
 }
 
 /** One tenant or namespace. */
 export class ScopeQuota {
   readonly scope: string;
-  readonly traffic = { publishBytes: 0, publishRecords: 0, deliveryBytes: 0 };
+  readonly traffic = { publishBytes: 0, publishRecords: 0, deliveryBytes: 0, adminCalls: 0 };
   heldBackTotal = 0;
   refusedTotal = 0;
   /** Stored bytes at the last look, and what was published since. */
@@ -88,6 +98,7 @@ export class ScopeQuota {
   private readonly publishBytes = new RateBucket();
   private readonly publishRecords = new RateBucket();
   private readonly deliveryBytes = new RateBucket();
+  private readonly adminCalls = new RateBucket();
   /** How many streams each connection has open here. */
   private readonly streams = new Map<string, number>();
 
@@ -108,6 +119,7 @@ export class ScopeQuota {
     this.publishBytes.change(quota.publishBytesPerSecond, nowMs);
     this.publishRecords.change(quota.publishRecordsPerSecond, nowMs);
     this.deliveryBytes.change(quota.deliveryBytesPerSecond, nowMs);
+    this.adminCalls.change(quota.adminCallsPerSecond, nowMs);
   }
 
   published(bytes: number, records: number, nowMs: number): void {
@@ -121,6 +133,20 @@ export class ScopeQuota {
   delivered(bytes: number, nowMs: number): void {
     this.traffic.deliveryBytes += bytes;
     this.deliveryBytes.take(bytes, nowMs);
+  }
+
+  called(nowMs: number): void {
+    this.traffic.adminCalls++;
+    this.adminCalls.take(1, nowMs);
+  }
+
+  callHold(nowMs: number): Hold | undefined {
+    return this.hold('admin_calls_per_second', this.adminCalls, nowMs);
+  }
+
+  /** Whether its burst of calls is whole again: who is forgotten before would get it anew. */
+  hasRested(nowMs: number): boolean {
+    return this.adminCalls.isFull(nowMs);
   }
 
   /** The longer of both waits. */

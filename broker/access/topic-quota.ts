@@ -98,7 +98,8 @@ function owesTooMuch(scope: ScopeQuota, nowMs: number): boolean {
   );
 }
 
-function refused(
+/** What a caller over a quota is told; it counts. */
+export function refused(
   scope: ScopeQuota,
   quota: string,
   limit: number,

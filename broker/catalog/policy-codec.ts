@@ -24,6 +24,7 @@ const quotaNumbers = {
   partitions: 6,
   subscriptions: 7,
   connections: 8,
+  adminCallsPerSecond: 9,
 } as const satisfies Record<QuotaField, number>;
 
 export function encodePolicy(said: SaidPolicy): Buffer {

@@ -13,6 +13,8 @@ export interface Quota {
   readonly subscriptions: number;
   /** Connections with an open stream on one of its topics, per broker. */
   readonly connections: number;
+  /** Unary calls on what is in it that neither publish nor consume. */
+  readonly adminCallsPerSecond: number;
 }
 
 export type QuotaField = keyof Quota;
@@ -30,6 +32,7 @@ export const quotaFieldNames = {
   partitions: 'partitions',
   subscriptions: 'subscriptions',
   connections: 'connections',
+  adminCallsPerSecond: 'admin_calls_per_second',
 } as const satisfies Record<QuotaField, string>;
 
 export const quotaFields = Object.keys(quotaFieldNames) as readonly QuotaField[];
@@ -67,5 +70,6 @@ export function quotaOf(valueOf: (field: QuotaField) => number): Quota {
     partitions: valueOf('partitions'),
     subscriptions: valueOf('subscriptions'),
     connections: valueOf('connections'),
+    adminCallsPerSecond: valueOf('adminCallsPerSecond'),
   };
 }

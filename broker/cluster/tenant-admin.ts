@@ -2,7 +2,7 @@
 //
 // Invariant: a change is durable, and has reached the open topics of the tenant, before the caller has its answer.
 import type { QuotaRegistry } from '../access/quota-registry.ts';
-import { parseTenantName } from '../catalog/names.ts';
+import { parseNamespaceName, parseTenantName } from '../catalog/names.ts';
 import type { Page, PageRequest } from '../catalog/page.ts';
 import { planApplyTenant, planDeleteTenant, type TenantPlan } from '../catalog/tenant-plan.ts';
 import type { Tenant, TenantSpecPatch } from '../catalog/tenant.ts';
@@ -52,6 +52,15 @@ export class TenantAdmin {
   /** Of `tenant` or `tenant/namespace`. */
   usageOf(scope: string): Usage {
     return usageOf(this.catalog.state, this.quotas, scope);
+  }
+
+  /** A call of administration on what is in `TENANT[/NAMESPACE[/TOPIC]]`. Throws QUOTA_EXCEEDED. */
+  admitCall(scope: string): void {
+    const [name = '', namespace = ''] = scope.split('/', 2);
+    const tenant = this.catalog.state.tenants.named(name);
+    // What does not exist is answered as ever, and costs nobody.
+    if (tenant === undefined) return;
+    this.quotas.admitCall(tenant, namespace === '' ? undefined : parseNamespaceName(namespace));
   }
 
   /** Sums up what is stored; called again and again. */

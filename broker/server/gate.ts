@@ -10,6 +10,7 @@
 //   declares. Streams of opens ask at each open instead, through the Caller that the gate made for them.
 // - A stream ends within a second of the expiry of its credential, and what it has opened is asked about again as soon
 //   as grants or tokens change.
+// - Calls of administration are counted for the tenant that they are about, after they were found to be allowed.
 // - Each denied and each administrative call is told to the audit log.
 import type { DescMethod, DescService } from '@bufbuild/protobuf';
 import type { sendUnaryData, UntypedServiceImplementation } from '@grpc/grpc-js';
@@ -52,11 +53,14 @@ export class Gate {
   readonly audit: Audit;
   readonly figures: GateFigures = { unauthenticated: 0, denied: 0 };
   private readonly streams = new Map<Caller, Session>();
+  private readonly admitCall: (scope: Scope) => void;
   private versionSeen: number;
 
-  constructor(access: AccessControl, audit: Audit) {
+  /** `admitCall` throws when the tenant of the scope has used up its calls of administration. */
+  constructor(access: AccessControl, audit: Audit, admitCall: (scope: Scope) => void) {
     this.access = access;
     this.audit = audit;
+    this.admitCall = admitCall;
     this.versionSeen = access.version;
   }
 
@@ -145,8 +149,9 @@ export class Gate {
 
   /** Reads what the request is about and asks for it. Answers it as text. */
   private admit(caller: Caller, request: Buffer): string {
-    if (this.access.isOpen) return '';
     const { method } = caller;
+    const { isOpen } = this.access;
+    if (isOpen && !method.isAdministration) return '';
     const scope = scopeOf(method, request);
     if (scope === undefined) return '';
     if (method.permission !== undefined) caller.require(method.permission, scope);
@@ -154,7 +159,9 @@ export class Gate {
       const target = readTextField(request, method.target, method.rpc);
       if (target !== '') caller.require('publish', scopeOfTopic(parseTopicName(target)));
     }
-    return scope;
+    // Who operates must get through to the tenant that is in their way.
+    if (method.isAdministration && (isOpen || !caller.operates)) this.admitCall(scope);
+    return isOpen ? '' : scope;
   }
 
   private audited(

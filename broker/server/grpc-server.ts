@@ -112,7 +112,7 @@ export class GrpcServer {
     setHttp2Options(this.server);
     const { broker, access, audit, catalog, log } = options;
     const { clock } = broker;
-    this.gate = new Gate(access, audit);
+    this.gate = new Gate(access, audit, (scope) => broker.tenants.admitCall(scope));
     const streams = { sessions: this.sessions, gate: this.gate };
     const isStreaming = (path: string): boolean => streamingPaths.has(path);
     this.connections = new Connections({ ...options.connections, clock, log, isStreaming });

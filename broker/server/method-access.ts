@@ -38,6 +38,8 @@ export interface MethodAccess {
   /** Where the call makes records go to. */
   readonly target: FieldPath | undefined;
   readonly isAudited: boolean;
+  /** It changes or looks at what is in a tenant, and counts against its calls. A look at the tenant does not. */
+  readonly isAdministration: boolean;
 }
 
 const permissions: Readonly<Record<number, Permission | undefined>> = {
@@ -71,6 +73,9 @@ export function methodAccess(method: DescMethod): MethodAccess {
     scope: place,
     target: target === '' ? undefined : fieldPath(method, target, rpc),
     isAudited: getOption(method, audited) || needed === 'administer' || needed === 'operate',
+    isAdministration:
+      method.methodKind === 'unary' &&
+      (needed === 'administer' || (needed === 'view' && place.kind === 'topic')),
   };
 }
 

@@ -127,6 +127,7 @@ function usageToProto(usage: Usage): MessageInitShape<typeof UsageSchema> {
     publishBytesPerSecond: BigInt(usage.publishBytesPerSecond),
     publishRecordsPerSecond: BigInt(usage.publishRecordsPerSecond),
     deliveryBytesPerSecond: BigInt(usage.deliveryBytesPerSecond),
+    adminCallsPerSecond: BigInt(usage.adminCallsPerSecond),
     heldBackTotal: BigInt(usage.heldBackTotal),
     refusedTotal: BigInt(usage.refusedTotal),
   };

@@ -140,6 +140,7 @@ const quotaFields = [
   'partitions',
   'subscriptions',
   'connections',
+  'adminCallsPerSecond',
 ] as const satisfies readonly (keyof Quota)[];
 
 function quotaDifference(spec: QuotaSpec, there: Quota | undefined): Partial<Quota> {

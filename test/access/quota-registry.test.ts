@@ -42,6 +42,34 @@ it('counts what is published while the stored bytes are summed up on top of the 
   expect(registry.usageOf('acme').traffic.publishBytes).toBe(107);
 });
 
+it('counts calls of administration, and keeps a scope until its burst is whole again', () => {
+  const { clock, catalog, registry } = made();
+  const x = parseNamespaceName('x');
+  const { tenant } = catalog.applyTenant('acme', {
+    quota: { adminCallsPerSecond: 3 },
+    namespaces: new Map([[x, { quota: { adminCallsPerSecond: 2 } }]]),
+  });
+  registry.admitCall(tenant, x);
+  registry.admitCall(tenant, x);
+  expect(() => registry.admitCall(tenant, x)).toThrow('admin_calls_per_second of acme/x is 2');
+  // What a namespace is refused costs its tenant nothing.
+  registry.admitCall(tenant, undefined);
+  expect(() => registry.admitCall(tenant, undefined)).toThrow(
+    'admin_calls_per_second of acme is 3',
+  );
+  registry.endLook(new Map(), () => false);
+  expect(registry.usageOf('acme').traffic.adminCalls).toBe(3);
+  expect(registry.usageOf('acme/x').refusedTotal).toBe(1);
+  clock.advance(400);
+  registry.admitCall(tenant, undefined);
+  clock.advance(1_000);
+  registry.endLook(new Map(), () => false);
+  expect(registry.scopeCount).toBe(0);
+  const { tenant: free } = catalog.applyTenant('acme', { quota: { adminCallsPerSecond: 0 } });
+  registry.admitCall(free, undefined);
+  expect(registry.scopeCount).toBe(0);
+});
+
 it('forgets scopes without topics and connections, and a deleted tenant at once', () => {
   const { registry, tenant } = made();
   const close = registry.ofTopic(name, tenant).openStream('c');

@@ -96,6 +96,30 @@ describe('unary calls', () => {
   }, 60_000);
 });
 
+describe('calls of administration', () => {
+  it('are refused over the rate, of this tenant only, and its streams go on', async () => {
+    const topic = await tenantWithTopic('asks', { adminCallsPerSecond: 5 });
+    const other = await tenantWithTopic('asks2', {});
+    const ask = (name: string) =>
+      client.topics.get(name).then(
+        () => undefined,
+        (error: unknown) => error,
+      );
+    const answers = await Promise.all(Array.from({ length: 50 }, () => ask(topic)));
+    const refused = answers.filter((answer) => answer !== undefined);
+    expect(refused.length).toBeGreaterThan(30);
+    expect(refused[0]).toMatchObject({
+      reason: 'QUOTA_EXCEEDED',
+      metadata: { quota: 'admin_calls_per_second', scope: 'asks', limit: '5' },
+    });
+    expect((refused[0] as { readonly retryAfterMs?: number }).retryAfterMs).toBeGreaterThan(0);
+    expect(await ask(other)).toBeUndefined();
+    await publish(topic, 1);
+    expect((await client.tenants.get('asks')).usage.refusedTotal).toBe(refused.length);
+    await expect.poll(() => ask(topic), { timeout: 10_000 }).toBeUndefined();
+  }, 60_000);
+});
+
 describe('deliveries', () => {
   it('to readers and consumers are held back, and another tenant goes on', async () => {
     const topic = await tenantWithTopic('reads', { deliveryBytesPerSecond: 100_000 });

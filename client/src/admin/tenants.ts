@@ -30,6 +30,8 @@ export interface Quota {
   readonly partitions: number;
   readonly subscriptions: number;
   readonly connections: number;
+  /** Unary calls that neither publish nor consume, per broker. */
+  readonly adminCallsPerSecond: number;
 }
 
 /** What is said of a tenant or of a namespace. */
@@ -95,6 +97,7 @@ export interface Usage {
   readonly publishBytesPerSecond: number;
   readonly publishRecordsPerSecond: number;
   readonly deliveryBytesPerSecond: number;
+  readonly adminCallsPerSecond: number;
   /** Times that a quota held back a stream or refused a call, since that broker's start. */
   readonly heldBackTotal: number;
   readonly refusedTotal: number;
@@ -242,6 +245,7 @@ function quotaFromProto(quota: QuotaMessage | undefined): Quota {
     partitions: Number(quota?.partitions ?? 0),
     subscriptions: Number(quota?.subscriptions ?? 0),
     connections: Number(quota?.connections ?? 0),
+    adminCallsPerSecond: Number(quota?.adminCallsPerSecond ?? 0),
   };
 }
 
@@ -255,6 +259,7 @@ function usageFromProto(usage: UsageMessage | undefined): Usage {
     publishBytesPerSecond: Number(usage?.publishBytesPerSecond ?? 0),
     publishRecordsPerSecond: Number(usage?.publishRecordsPerSecond ?? 0),
     deliveryBytesPerSecond: Number(usage?.deliveryBytesPerSecond ?? 0),
+    adminCallsPerSecond: Number(usage?.adminCallsPerSecond ?? 0),
     heldBackTotal: Number(usage?.heldBackTotal ?? 0),
     refusedTotal: Number(usage?.refusedTotal ?? 0),
   };
