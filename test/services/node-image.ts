@@ -102,12 +102,18 @@ function layOutBase(root: string): void {
   trustAsThisMachine(root);
 }
 
-/** Where packages come through a proxy with a CA of its own, npm in the image has to know it. */
+/** npm in the image finds packages where this machine's does: its registry, and whom it trusts beside the public CAs. */
 function trustAsThisMachine(root: string): void {
-  const ca = process.env['NODE_EXTRA_CA_CERTS'];
-  if (ca === undefined) return;
-  copyFileSync(ca, join(root, 'usr/local/etc/ca.crt'));
-  writeFileSync(join(root, 'usr/local/etc/npmrc'), 'cafile=/usr/local/etc/ca.crt\n');
+  const registry = execFileSync('npm', ['config', 'get', 'registry'], { encoding: 'utf8' }).trim();
+  const bundles = [process.env['NODE_EXTRA_CA_CERTS'], '/etc/ssl/certs/ca-certificates.crt'];
+  const trusted = bundles.filter((file) => file !== undefined && existsSync(file));
+  const lines = [`registry=${registry}`];
+  if (trusted.length > 0) {
+    const all = trusted.map((file) => readFileSync(file ?? '', 'utf8'));
+    writeFileSync(join(root, 'usr/local/etc/ca.crt'), all.join('\n'));
+    lines.push('cafile=/usr/local/etc/ca.crt');
+  }
+  writeFileSync(join(root, 'usr/local/etc/npmrc'), `${lines.join('\n')}\n`);
 }
 
 /** The program and the libraries that it is linked to. */
