@@ -24,9 +24,8 @@ export class FreshChannel {
 
   /** For one call, now. */
   get(): GrpcClient {
-    if (this.timer === undefined && this.state !== connectivityState.READY) {
-      this.timer = setTimeout(() => this.judge(), this.withinMs).unref();
-    }
+    if (this.state === connectivityState.READY) this.withinMs = connectWithinMs.min;
+    else this.timer ??= setTimeout(() => this.judge(), this.withinMs).unref();
     return this.grpc;
   }
 
@@ -42,10 +41,7 @@ export class FreshChannel {
   private judge(): void {
     this.timer = undefined;
     const { state } = this;
-    if (state === connectivityState.READY || state === connectivityState.IDLE) {
-      this.withinMs = connectWithinMs.min;
-      return;
-    }
+    if (state === connectivityState.READY || state === connectivityState.IDLE) return;
     this.withinMs = Math.min(connectWithinMs.max, this.withinMs * 2);
     this.grpc.close();
     this.grpc = this.make();
