@@ -39,7 +39,9 @@ describe(`a redrive killed ${rounds} times (CRASH_SEED=${seed})`, () => {
         // By turns it ends itself at a step of the redrive, and at any moment.
         await broker.kill('SIGKILL');
         const endsItself = round % 2 === 0;
-        await broker.restart(endsItself ? failPoint(round / 2, random) : {});
+        // One that ends itself may do so before it is ready: the redrive goes on by itself.
+        if (endsItself) await broker.restart(failPoint(round / 2, random)).catch(() => undefined);
+        else await broker.restart();
         const lifeMs = endsItself ? 5_000 : 100 + random.next() * 300;
         const elapsed = new Promise((resolve) => setTimeout(resolve, lifeMs));
         await Promise.race([broker.exited(), elapsed]);
