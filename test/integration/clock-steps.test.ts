@@ -1,6 +1,6 @@
 // Queues on a broker whose wall clock steps forward and back, while it runs and between two runs: what is delayed comes
 // neither early nor never, and what is in flight does not notice.
-import { mkdtemp, rename, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -16,7 +16,7 @@ let client: Client;
 
 beforeAll(async () => {
   directory = await mkdtemp(join(tmpdir(), 'millrace-clock-'));
-  await setStep(0);
+  await writeFile(join(directory, 'step'), '0');
   broker = await BrokerProcess.start({
     program: join(import.meta.dirname, '..', 'support', 'broker-with-clock.ts'),
     env: { CLOCK_FILE: join(directory, 'step') },
@@ -30,10 +30,13 @@ afterAll(async () => {
   await rm(directory, { recursive: true });
 });
 
-/** The broker's clock is off by so much from now on. */
+/** The broker's clock is off by so much from now on, or from its next start. */
 async function setStep(ms: number): Promise<void> {
   await writeFile(join(directory, 'new'), String(ms));
   await rename(join(directory, 'new'), join(directory, 'step'));
+  if (!broker.isRunning) return;
+  const seen = () => readFile(join(directory, 'step.seen'), 'utf8');
+  await expect.poll(seen, polled).toBe(String(ms));
 }
 
 async function queueOn(topic: string): Promise<void> {

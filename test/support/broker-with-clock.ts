@@ -1,5 +1,6 @@
-// `millrace` whose wall clock is off by so many ms as the file CLOCK_FILE says, so that a test can let it step.
-import { readFileSync } from 'node:fs';
+// `millrace` whose wall clock is off by so many ms as the file CLOCK_FILE says, so that a test can let it step. What is
+// in force stands in CLOCK_FILE.seen.
+import { readFileSync, writeFileSync } from 'node:fs';
 
 const path = process.env['CLOCK_FILE'] ?? '';
 const realNow = Date.now.bind(Date);
@@ -7,8 +8,14 @@ const readStep = (): number => Number(readFileSync(path, 'utf8'));
 /** How often the file is looked at. */
 const lookMs = 20;
 
-let stepMs = readStep();
-setInterval(() => (stepMs = readStep()), lookMs).unref();
+let stepMs = 0;
 Date.now = () => realNow() + stepMs;
+look();
+setInterval(look, lookMs).unref();
+
+function look(): void {
+  stepMs = readStep();
+  writeFileSync(`${path}.seen`, String(stepMs));
+}
 
 await import('../../cli/main.ts');
