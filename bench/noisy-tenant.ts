@@ -10,8 +10,11 @@ const { publishBytesPerSecond, connections, adminCallsPerSecond } = noisyQuota;
 
 process.once('SIGTERM', () => process.exit(0));
 const admin = connect({ server });
+const clients = Array.from({ length: publishingConnections }, () => connect({ server }));
+// Before the others have used up its connections.
+await Promise.all(clients.map((client) => client.publisher(topic).publish({ value: 'first' })));
 await Promise.all([
-  ...Array.from({ length: publishingConnections }, () => publish(connect({ server }))),
+  ...clients.map((client) => publish(client)),
   ...Array.from({ length: connections * times }, () => open(connect({ server }))),
   call(),
 ]);
