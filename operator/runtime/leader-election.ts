@@ -2,8 +2,9 @@
 //
 // Invariants:
 // - The lease is written by its resourceVersion only: of two that try, one fails.
-// - Who could not renew for `renewWithinMs` stops working before anybody else may begin at `leaseMs`, by its own clock
-//   that never goes back; a lease is judged by how long this process has seen it unchanged, never by its times.
+// - Who could not renew for `renewWithinMs`, counted from before it asked, is told to stop before anybody else may
+//   begin at `leaseMs`, whatever a call still waits for. Who sees another holder is told at once.
+// - Clocks never go back; a lease is judged by how long this process has seen it unchanged, never by its times.
 // - A call to the API server ends well within `renewWithinMs` (composition gives the leases' resource `leaseCallMs`).
 // - It is given up at the end, so that a rolling update waits for nobody.
 // Safety does not rest on it: every write to the broker carries an id or a revision.
@@ -38,6 +39,9 @@ const retryMs = 2_000;
 /** Two failed calls in a row and what lies between them still end before another may lead. */
 export const leaseCallMs = 4_000;
 
+/** `unknown`: it could not be read or written now. */
+type Attempt = 'held' | 'of another' | 'unknown';
+
 export class LeaderElection {
   private readonly options: ElectionOptions;
   /** The lease as it was first seen in its present version, and when. */
@@ -53,27 +57,32 @@ export class LeaderElection {
    */
   async run(signal: AbortSignal, lead: (signal: AbortSignal) => Promise<void>): Promise<void> {
     const { timing, log, identity } = this.options;
-    while (!signal.aborted && !(await this.tryAcquire())) {
+    let askedMs = timing.monotonicMs();
+    while (!signal.aborted && (await this.tryAcquire()) !== 'held') {
       await timing.sleep(retryMs * (1 + timing.draw() / 5), signal);
+      askedMs = timing.monotonicMs();
     }
     if (signal.aborted) return;
     log.info('leading', { identity });
     const lost = new AbortController();
     const leading = lead(AbortSignal.any([signal, lost.signal]));
-    await this.keep(signal, lost);
+    await this.keep(askedMs, signal, lost);
     await leading;
     if (lost.signal.aborted) throw new Error('the lease of the leader was lost');
     await this.release();
   }
 
-  private async keep(signal: AbortSignal, lost: AbortController): Promise<void> {
+  private async keep(heldMs: number, signal: AbortSignal, lost: AbortController): Promise<void> {
     const { timing, log } = this.options;
-    let renewedMs = timing.monotonicMs();
+    let renewedMs = heldMs;
     while (!signal.aborted) {
       await timing.sleep(retryMs, signal);
       if (signal.aborted) return;
-      if (await this.tryAcquire()) renewedMs = timing.monotonicMs();
-      else if (timing.monotonicMs() - renewedMs > renewWithinMs) {
+      const askedMs = timing.monotonicMs();
+      const attempt = await this.attemptWithin(renewedMs + renewWithinMs - askedMs, signal);
+      if (attempt === 'held') renewedMs = askedMs;
+      const isOver = timing.monotonicMs() - renewedMs >= renewWithinMs;
+      if (attempt === 'of another' || isOver) {
         log.error('lost the lease', { identity: this.options.identity });
         lost.abort();
         return;
@@ -81,27 +90,40 @@ export class LeaderElection {
     }
   }
 
-  /** Takes or renews the lease. False: another has it, or it cannot be written now. */
-  private async tryAcquire(): Promise<boolean> {
+  /** `unknown` when the time is over: the call may still end, for whoever leads then. */
+  private async attemptWithin(withinMs: number, signal: AbortSignal): Promise<Attempt> {
+    const answered = new AbortController();
+    const over = this.options.timing
+      .sleep(Math.max(0, withinMs), AbortSignal.any([signal, answered.signal]))
+      .then((): Attempt => 'unknown');
+    try {
+      return await Promise.race([this.tryAcquire(), over]);
+    } finally {
+      answered.abort();
+    }
+  }
+
+  /** Takes or renews the lease. */
+  private async tryAcquire(): Promise<Attempt> {
     const { leases, namespace, name, identity, timing, log } = this.options;
     const now = microTime(timing.wallMs());
     try {
       const lease = await this.read();
       if (lease === undefined) {
         await leases.create(namespace, this.body(undefined, now, 0));
-        return true;
+        return 'held';
       }
       const holder = lease.spec?.holderIdentity ?? '';
-      if (holder !== identity && holder !== '' && !this.hasExpired(lease)) return false;
+      if (holder !== identity && holder !== '' && !this.hasExpired(lease)) return 'of another';
       const transitions = (lease.spec?.leaseTransitions ?? 0) + (holder === identity ? 0 : 1);
       await leases.replace({ namespace, name }, this.body(lease, now, transitions));
-      return true;
+      return 'held';
     } catch (thrown) {
       if (!isKubeFailure(thrown, 'conflict')) {
         const cause = thrown instanceof Error ? thrown.message : String(thrown);
         log.warn('the lease cannot be written', { cause });
       }
-      return false;
+      return 'unknown';
     }
   }
 

@@ -102,7 +102,7 @@ function layOutBase(root: string): void {
   trustAsThisMachine(root);
 }
 
-/** npm in the image finds packages where this machine's does: its registry, and whom it trusts beside the public CAs. */
+/** npm in the image finds packages where this machine's does: its registry, and whom it trusts. */
 function trustAsThisMachine(root: string): void {
   const registry = execFileSync('npm', ['config', 'get', 'registry'], { encoding: 'utf8' }).trim();
   const bundles = [process.env['NODE_EXTRA_CA_CERTS'], '/etc/ssl/certs/ca-certificates.crt'];
