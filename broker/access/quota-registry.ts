@@ -167,7 +167,7 @@ export class QuotaRegistry {
   private entry(scope: string, limits: Quota): Entry {
     const known = this.entries.get(scope);
     if (known !== undefined) return known;
-    const quota = new ScopeQuota(scope);
+    const quota = new ScopeQuota(scope, this.clock);
     quota.change(limits, this.nowMs());
     const entry = { quota, seen: noTraffic, perSecond: noTraffic, storedAtLook: 0 };
     this.entries.set(scope, entry);

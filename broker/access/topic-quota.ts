@@ -6,7 +6,7 @@
 //   told to wait: everybody else is held back by not being read.
 import { BrokerError } from '../core/errors.ts';
 import { limits } from '../core/limits.ts';
-import { longerOf, type Hold, type ScopeQuota } from './quota-state.ts';
+import { longerOf, type Hold, type ScopeQuota, type StreamHold } from './quota-state.ts';
 
 /** Who publishes: `held` is read no further while there is no room; `unary` is told when to come again. */
 export type PublishMode = 'held' | 'unary';
@@ -46,14 +46,14 @@ export class TopicQuota {
     for (const scope of this.scopes) scope.delivered(bytes, nowMs);
   }
 
-  /** Why publishers must wait now. */
-  publishHold(nowMs: number): Hold | undefined {
+  /** Why streams that publish must wait now. */
+  publishHold(nowMs: number): StreamHold | undefined {
     const [tenant, namespace] = this.scopes;
-    return longerOf(tenant?.publishHold(nowMs), namespace?.publishHold(nowMs));
+    return longerOf(tenant?.publishStreamHold(nowMs), namespace?.publishStreamHold(nowMs));
   }
 
   /** Why deliveries must wait now. */
-  deliveryHold(nowMs: number): Hold | undefined {
+  deliveryHold(nowMs: number): StreamHold | undefined {
     const [tenant, namespace] = this.scopes;
     return longerOf(tenant?.deliveryHold(nowMs), namespace?.deliveryHold(nowMs));
   }

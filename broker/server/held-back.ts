@@ -1,27 +1,24 @@
-// A stream that a quota holds back: told once, and let go on when there is room.
-//
-// Invariant: while it is held there is one timer, and it looks again before long: a quota that is raised helps at once.
+// A stream that a quota holds back: told once, and let go on when it is its turn and there is room.
 import { create, toBinary } from '@bufbuild/protobuf';
-import type { Hold } from '../access/quota-state.ts';
+import type { HoldQueue, Waiter } from '../access/hold-queue.ts';
+import type { Hold, StreamHold } from '../access/quota-state.ts';
 import type { Clock } from '../core/clock.ts';
-import { limits } from '../core/limits.ts';
 import { NoticeKind, NoticeSchema } from '../../proto/gen/millrace/v1/stream_pb.ts';
-
-type Timer = ReturnType<Clock['after']>;
 
 export interface HeldStream {
   /** Why it must wait now; asked again and again. */
-  readonly hold: (nowMs: number) => Hold | undefined;
+  readonly hold: (nowMs: number) => StreamHold | undefined;
   /** It begins to wait. */
   readonly onHeld: (hold: Hold) => void;
   /** There is room. */
   readonly onRoom: () => void;
 }
 
-export class HeldBack {
+export class HeldBack implements Waiter {
   private readonly clock: Clock;
   private readonly stream: HeldStream;
-  private timer: Timer | undefined;
+  /** Where it waits. */
+  private queue: HoldQueue | undefined;
   private isEnded = false;
 
   constructor(clock: Clock, stream: HeldStream) {
@@ -30,12 +27,12 @@ export class HeldBack {
   }
 
   get isHeld(): boolean {
-    return this.timer !== undefined;
+    return this.queue !== undefined;
   }
 
   /** Whether the stream must wait now; if so it is called when there is room. */
   look(): boolean {
-    if (this.isEnded || this.timer !== undefined) return this.timer !== undefined;
+    if (this.isEnded || this.isHeld) return this.isHeld;
     const hold = this.stream.hold(this.clock.monotonicMs());
     if (hold === undefined) return false;
     this.wait(hold);
@@ -43,19 +40,22 @@ export class HeldBack {
     return true;
   }
 
-  end(): void {
-    this.isEnded = true;
-    this.timer?.cancel();
-    this.timer = undefined;
+  onTurn(): void {
+    this.queue = undefined;
+    const hold = this.stream.hold(this.clock.monotonicMs());
+    if (hold === undefined) this.stream.onRoom();
+    else this.wait(hold);
   }
 
-  private wait({ waitMs }: Hold): void {
-    this.timer = this.clock.after(Math.min(waitMs, limits.quotaLookMsMax), () => {
-      this.timer = undefined;
-      const hold = this.stream.hold(this.clock.monotonicMs());
-      if (hold === undefined) this.stream.onRoom();
-      else this.wait(hold);
-    });
+  end(): void {
+    this.isEnded = true;
+    this.queue?.remove(this);
+    this.queue = undefined;
+  }
+
+  private wait(hold: StreamHold): void {
+    this.queue = hold.queue;
+    hold.queue.add(this, hold);
   }
 }
 

@@ -11,7 +11,7 @@
 //   only what is on its way to the disk anyway, so other tenants have all of it.
 import { create, toBinary } from '@bufbuild/protobuf';
 import type { ServerDuplexStream } from '@grpc/grpc-js';
-import type { Hold } from '../access/quota-state.ts';
+import type { Hold, StreamHold } from '../access/quota-state.ts';
 import type { TopicQuota } from '../access/topic-quota.ts';
 import { scanBatch } from '../batch/scan.ts';
 import type { Broker } from '../cluster/broker.ts';
@@ -345,8 +345,8 @@ export class PublishSession {
   }
 
   /** Of all quotas that this stream has charged, the one that takes longest; the others are forgotten. */
-  private hold(nowMs: number): Hold | undefined {
-    let longest: Hold | undefined;
+  private hold(nowMs: number): StreamHold | undefined {
+    let longest: StreamHold | undefined;
     for (const quota of this.charged) {
       const hold = quota.publishHold(nowMs);
       if (hold === undefined) this.charged.delete(quota);

@@ -5,9 +5,10 @@ import { TopicQuota } from '../../broker/access/topic-quota.ts';
 import { noQuota, type Quota } from '../../broker/catalog/quota.ts';
 import { limits } from '../../broker/core/limits.ts';
 import { errorOf, reasonOf } from '../support/reason-of.ts';
+import { VirtualClock } from '../support/virtual-clock.ts';
 
 function scope(name: string, quota: Partial<Quota> = {}): ScopeQuota {
-  const made = new ScopeQuota(name);
+  const made = new ScopeQuota(name, new VirtualClock());
   made.change({ ...noQuota, ...quota }, 0);
   return made;
 }
@@ -82,16 +83,38 @@ describe('the quotas of a topic', () => {
     const quota = new TopicQuota(tenant, namespace);
     expect(quota.publishHold(0)).toBeUndefined();
     quota.published(1_100, 1, 0);
-    expect(quota.publishHold(0)).toEqual({
+    expect(quota.publishHold(0)).toMatchObject({
       quota: 'publish_bytes_per_second',
       scope: 'acme/x',
       waitMs: 10_000,
     });
     // Another namespace of the tenant feels the tenant's quota only.
     const other = new TopicQuota(tenant, scope('acme/y'));
-    expect(other.publishHold(0)).toMatchObject({ scope: 'acme', waitMs: 100 });
+    // It owes 100 bytes, and at the peak 900.
+    expect(other.publishHold(0)).toMatchObject({ scope: 'acme', waitMs: 225 });
+    expect(tenant.publishHold(0)).toMatchObject({ waitMs: 100 });
     // Another tenant feels nothing.
     expect(new TopicQuota(scope('beta'), scope('beta/x')).publishHold(0)).toBeUndefined();
+  });
+
+  it('let streams publish what was saved up at four times the rate, and a call at once', () => {
+    const quota = new TopicQuota(
+      scope('acme', { publishBytesPerSecond: 1_000, publishRecordsPerSecond: 1_000 }),
+      scope('acme/x'),
+    );
+    let passed = 0;
+    let nowMs = 0;
+    for (; nowMs < 125; nowMs += 5) {
+      if (quota.publishHold(nowMs) !== undefined) continue;
+      quota.published(50, 10, nowMs);
+      passed += 50;
+    }
+    // 50 ms of the peak at once, then the peak, and the last batch may overdraw.
+    expect(passed).toBeGreaterThanOrEqual(4 * 125);
+    expect(passed).toBeLessThanOrEqual(4 * 125 + 4 * 50 + 50);
+    quota.published(200, 10, nowMs);
+    expect(quota.publishHold(nowMs)?.quota).toBe('publish_bytes_per_second');
+    expect(reasonOf(() => quota.admitPublish('unary', nowMs))).toBe('nothing');
   });
 
   it.each([
