@@ -1,6 +1,7 @@
 // What the noisy neighbour may use.
 
-export const noisyValueBytes = 1_000;
+/** Of a record, the quiet one's too. */
+export const valueBytes = 1_000;
 
 export const noisyQuota = {
   publishBytesPerSecond: 5_000_000,

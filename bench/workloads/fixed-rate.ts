@@ -3,6 +3,22 @@ import { setTimeout } from 'node:timers/promises';
 import type { Publisher } from '../../client/src/index.ts';
 import { percentile, type Figure } from '../workload.ts';
 
+/** Acts so many times a second until `isDone` says so; what was missed is caught up with. */
+export async function atRate(
+  perSecond: number,
+  act: () => Promise<void> | void,
+  isDone: (elapsedMs: number) => boolean,
+): Promise<void> {
+  const startMs = performance.now();
+  for (let done = 0; ;) {
+    const elapsedMs = performance.now() - startMs;
+    if (isDone(elapsedMs)) return;
+    const due = Math.floor((elapsedMs * perSecond) / 1_000);
+    for (; done < due; done++) await act();
+    await setTimeout(1);
+  }
+}
+
 /** Publishes so many records a second until `isDone` says so; answers the latencies in ms. */
 export async function publishAtRate(
   publisher: Publisher,
@@ -16,16 +32,14 @@ export async function publishAtRate(
   failed.promise.catch(() => undefined);
   const startMs = performance.now();
   let sent = 0;
-  while (!isDone(performance.now() - startMs)) {
-    const due = Math.floor(((performance.now() - startMs) * perSecond) / 1000);
-    for (; sent < due; sent++) {
-      const atMs = performance.now();
-      void publisher
-        .publish({ value })
-        .then(() => void latencies.push(performance.now() - atMs), failed.reject);
-    }
-    await Promise.race([setTimeout(1), failed.promise]);
-  }
+  const publish = () => {
+    const atMs = performance.now();
+    sent++;
+    void publisher
+      .publish({ value })
+      .then(() => void latencies.push(performance.now() - atMs), failed.reject);
+  };
+  await Promise.race([atRate(perSecond, publish, isDone), failed.promise]);
   while (latencies.length < sent) await Promise.race([setTimeout(1), failed.promise]);
   return { latencies, elapsedMs: performance.now() - startMs };
 }
