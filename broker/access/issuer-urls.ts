@@ -10,6 +10,7 @@ import { request as httpsRequest } from 'node:https';
 import { isIP } from 'node:net';
 import type { Clock } from '../core/clock.ts';
 import { limits } from '../core/limits.ts';
+import { hostFault } from '../core/server-identity.ts';
 import { issuerUnavailable, type KeySource } from './issuer-keys.ts';
 
 export interface IssuerAddress {
@@ -109,9 +110,11 @@ async function fetchText(url: string, address: IssuerAddress, clock: Clock): Pro
         resolve(body);
       });
     };
+    const options = { headers, agent: false };
+    const trust = { checkServerIdentity: hostFault, ...(ca === undefined ? {} : { ca }) };
     const request = url.startsWith('https:')
-      ? httpsRequest(url, { headers, agent: false, ...(ca === undefined ? {} : { ca }) }, take)
-      : httpRequest(url, { headers, agent: false }, take);
+      ? httpsRequest(url, { ...options, ...trust }, take)
+      : httpRequest(url, options, take);
     const timer = clock.after(limits.issuerAnswerMs, () => {
       fail(`no answer within ${limits.issuerAnswerMs} ms`);
     });

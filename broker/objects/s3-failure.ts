@@ -76,6 +76,8 @@ const advice: Readonly<Record<string, string>> = {
   UNABLE_TO_VERIFY_LEAF_SIGNATURE: trust,
   UNABLE_TO_GET_ISSUER_CERT_LOCALLY: trust,
   CERT_HAS_EXPIRED: trust,
+  CERT_NOT_YET_VALID:
+    "the certificate of the store is not valid yet: set this machine's clock, or renew it",
   ERR_TLS_CERT_ALTNAME_INVALID: 'the certificate is for another host: correct --object-store',
 };
 
@@ -91,6 +93,7 @@ const neverSent: ReadonlySet<string> = new Set([
   'UNABLE_TO_VERIFY_LEAF_SIGNATURE',
   'UNABLE_TO_GET_ISSUER_CERT_LOCALLY',
   'CERT_HAS_EXPIRED',
+  'CERT_NOT_YET_VALID',
   'ERR_TLS_CERT_ALTNAME_INVALID',
 ]);
 /** 4xx by which something between us and the store says that it has waited in vain: no refusal of the store. */

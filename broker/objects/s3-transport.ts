@@ -7,6 +7,7 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import http, { type ClientRequest, type IncomingMessage, type RequestOptions } from 'node:http';
 import https from 'node:https';
+import { hostFault } from '../core/server-identity.ts';
 
 /** What the server answered to the last request of a call. */
 export interface S3Answer {
@@ -37,7 +38,9 @@ const bodiesDropped: ReadonlySet<number> = new Set([408, 429, 499, 500, 502, 503
 
 export function s3Agent(tls: boolean): http.Agent {
   const options = { keepAlive: true, maxSockets: socketsMax, timeout: idleMs };
-  return tls ? new https.Agent(options) : new http.Agent(options);
+  return tls
+    ? new https.Agent({ ...options, checkServerIdentity: hostFault })
+    : new http.Agent(options);
 }
 
 /** For the client's option `transport`. */

@@ -1,7 +1,8 @@
 // Where the keys come from: an issuer that is away, slow, too large, elsewhere, or has other keys than before.
 import { createServer, type Server, type ServerResponse } from 'node:http';
+import { createServer as createSecureServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { IssuerKeys, type KeySource } from '../../broker/access/issuer-keys.ts';
 import {
   keysAtUrl,
@@ -11,8 +12,11 @@ import {
 } from '../../broker/access/issuer-urls.ts';
 import { systemClock } from '../../broker/core/clock.ts';
 import { limits } from '../../broker/core/limits.ts';
+import type { Certificate } from '../support/certificates.ts';
 import { rejectionOf } from '../support/reason-of.ts';
+import { TlsDirectory } from '../support/tls-directory.ts';
 import { VirtualClock } from '../support/virtual-clock.ts';
+import { wrongCertificates } from '../support/wrong-certificates.ts';
 import { keySet, makeSigner } from './signers.ts';
 
 const a = await makeSigner('ES256', 'a');
@@ -217,6 +221,38 @@ describe('an issuer over HTTP', () => {
   it('that does not listen is ISSUER_UNAVAILABLE', async () => {
     await new Promise((resolve) => server.close(resolve));
     expect((await rejectionOf(load()))?.reason).toBe('ISSUER_UNAVAILABLE');
+  });
+});
+
+describe('an issuer over https', () => {
+  const files = new TlsDirectory();
+  afterAll(() => files[Symbol.dispose]());
+
+  /** The keys that an issuer gives who shows the certificate, or why it has none. */
+  async function keysFrom(certificate: Certificate): Promise<string> {
+    const server = createSecureServer(certificate, (_, response) => void response.end('the keys'));
+    server.on('tlsClientError', () => {});
+    await new Promise<void>((resolve) => server.listen(0, 'localhost', resolve));
+    const url = `https://localhost:${(server.address() as AddressInfo).port}/keys`;
+    const address = {
+      allowInsecureHttp: false,
+      caFile: files.file('ca.pem'),
+      tokenFile: undefined,
+    };
+    const told = await keysAtUrl(url, address, systemClock)
+      .load()
+      .catch((error: unknown) => String(error));
+    server.closeAllConnections();
+    server.close();
+    return told;
+  }
+
+  it.each(wrongCertificates)('with a certificate %s has no keys', async (_, certificate, said) => {
+    expect(await keysFrom(certificate(files))).toMatch(said);
+  });
+
+  it('with its own certificate has them', async () => {
+    expect(await keysFrom(files.ca.issueServer())).toBe('the keys');
   });
 });
 
