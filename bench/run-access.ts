@@ -1,13 +1,15 @@
 // Measures what access costs: the same workloads against a broker that asks nobody, one that asks who callers are,
-// checks their grants and counts their quotas, and one that does so over TLS. In turns, so that a machine whose disk
-// swings from one minute to the next swings for all of them; the median of each. Rates follow the disk; the processor
-// time that the broker takes for a record does not, so it is told beside them.
+// checks their grants and counts their quotas, and one that does so over TLS. In turns, in both directions, so that a
+// machine whose disk swings from one minute to the next swings for all of them; each share is the median of the rounds'
+// own shares. Rates follow the disk; the processor time that the broker takes for a record hardly does, so it is told
+// beside them.
 import { execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { connect, type ConnectOptions } from '../client/src/index.ts';
+import { accessCosts } from './access-cost.ts';
 import { workDone } from './broker-figures.ts';
 import { startBroker, stop, type StartedBroker } from './broker-process.ts';
 import { conditions } from './machine.ts';
@@ -15,7 +17,7 @@ import { runWorkload, workloads } from './run-workload.ts';
 import { percentile } from './workload.ts';
 
 const names = ['publish-100b', 'publish-1k', 'unbatched-8x64', 'queue-1k'] as const;
-const rounds = 5;
+const rounds = 15;
 /** Above whatever is reached: counted at each batch, never held back. */
 const quota = {
   publishBytesPerSecond: 1e12,
@@ -44,8 +46,14 @@ export async function runAccess(options: { readonly seconds: number }): Promise<
       await startVariant(directory, 'the same over TLS', [...asks.flags, ...tls.flags], over),
     );
     for (const { reach } of variants.slice(1)) await letIn(reach, asks.admin);
-    process.stdout.write(`${conditions()} ${rounds} rounds in turns; medians.\n\n`);
+    process.stdout.write(
+      `${conditions()} ${rounds} rounds in turns, in both directions; medians.\n\n`,
+    );
     for (const name of names) process.stdout.write(`${await compare(name, variants, options)}\n`);
+    process.stdout.write('\nOn the processor alone:\n');
+    for (const { what, microseconds } of accessCosts(quota)) {
+      process.stdout.write(`${microseconds.toFixed(2)} µs ${what}\n`);
+    }
   } finally {
     for (const { broker } of variants) await stop(broker);
     await rm(directory, { recursive: true, force: true });
@@ -62,7 +70,9 @@ async function compare(
   const rates = variants.map((): number[] => []);
   const costs = variants.map((): number[] => []);
   for (let round = 0; round < rounds; round++) {
-    for (const [i, { reach, broker }] of variants.entries()) {
+    const inTurns = [...variants.entries()];
+    if (round % 2 === 1) inTurns.reverse();
+    for (const [i, { reach, broker }] of inTurns) {
       const before = await workDone(broker.metricsUrl);
       const [rate] = await runWorkload(workload, reach, seconds);
       const after = await workDone(broker.metricsUrl);
@@ -78,18 +88,20 @@ async function compare(
   return `| ${name} | ${cells.join(' | ')} |`;
 }
 
-/** The median, and what share it is of the first variant's. */
+/** The median, and the median share of the first variant's in the same round. */
 function told(
   perVariant: readonly number[][],
   index: number,
   unit: string,
   digits: number,
 ): string {
-  const medians = perVariant.map((values) => percentile(values, 0.5));
-  const [base = 0] = medians;
-  const median = medians[index] ?? 0;
+  const [base = []] = perVariant;
+  const values = perVariant[index] ?? [];
+  const shares = values.map((value, round) => value / (base[round] ?? 0));
+  // In a copy: it sorts.
+  const median = percentile([...values], 0.5);
   const text = `${median.toLocaleString('en', { maximumFractionDigits: digits })} ${unit}`;
-  return index === 0 ? text : `${text} (${((median / base) * 100).toFixed(0)} %)`;
+  return index === 0 ? text : `${text} (${(percentile(shares, 0.5) * 100).toFixed(0)} %)`;
 }
 
 async function startVariant(

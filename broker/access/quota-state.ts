@@ -76,6 +76,7 @@ export class RateBucket {
   }
 
   private fill(nowMs: number): void {
+    if (nowMs === this.filledAtMs) return;
     const gained = (Math.max(nowMs - this.filledAtMs, 0) * this.perSecond) / 1000;
     this.tokens = Math.min(this.tokens + gained, this.burst);
     this.filledAtMs = nowMs;
