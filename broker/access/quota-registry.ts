@@ -50,6 +50,9 @@ interface Entry {
   storedAtLook: number;
 }
 
+/** A scope, and what its tenant's spec says of it. */
+type ScopeLimit = readonly [scope: string, quota: Quota];
+
 export class QuotaRegistry {
   private readonly clock: Clock;
   private readonly entries = new Map<string, Entry>();
@@ -69,12 +72,9 @@ export class QuotaRegistry {
   }
 
   /** The quotas of a topic of the tenant. */
-  ofTopic({ tenant: name, namespace }: TopicName, tenant: Tenant): TopicQuota {
-    return new TopicQuota(
-      this.entry(name, tenant.spec.quota).quota,
-      this.entry(`${name}/${namespace}`, tenant.spec.namespaces.get(namespace)?.quota ?? noQuota)
-        .quota,
-    );
+  ofTopic({ namespace }: TopicName, tenant: Tenant): TopicQuota {
+    const [whole, part] = [limitOfTenant(tenant), limitOfNamespace(tenant, namespace)];
+    return new TopicQuota(this.entry(...whole).quota, this.entry(...part).quota);
   }
 
   /**
@@ -83,11 +83,8 @@ export class QuotaRegistry {
    */
   admitCall(tenant: Tenant, namespace: NamespaceName | undefined): void {
     const nowMs = this.nowMs();
-    const limits: [string, Quota][] = [[tenant.name, tenant.spec.quota]];
-    if (namespace !== undefined) {
-      const quota = tenant.spec.namespaces.get(namespace)?.quota ?? noQuota;
-      limits.push([`${tenant.name}/${namespace}`, quota]);
-    }
+    const limits = [limitOfTenant(tenant)];
+    if (namespace !== undefined) limits.push(limitOfNamespace(tenant, namespace));
     const scopes = limits
       .filter(([scope, quota]) => quota.adminCallsPerSecond > 0 || this.entries.has(scope))
       .map(([scope, quota]) => this.entry(scope, quota).quota);
@@ -153,14 +150,13 @@ export class QuotaRegistry {
         continue;
       }
       quota.storedBytes = (storedBytes.get(scope) ?? 0) + quota.storedBytes - storedAtLook;
-      const { publishBytes, publishRecords, deliveryBytes, adminCalls } = quota.traffic;
+      entry.seen = { ...quota.traffic };
       entry.perSecond = {
-        publishBytes: (publishBytes - seen.publishBytes) / seconds,
-        publishRecords: (publishRecords - seen.publishRecords) / seconds,
-        deliveryBytes: (deliveryBytes - seen.deliveryBytes) / seconds,
-        adminCalls: (adminCalls - seen.adminCalls) / seconds,
+        publishBytes: (entry.seen.publishBytes - seen.publishBytes) / seconds,
+        publishRecords: (entry.seen.publishRecords - seen.publishRecords) / seconds,
+        deliveryBytes: (entry.seen.deliveryBytes - seen.deliveryBytes) / seconds,
+        adminCalls: (entry.seen.adminCalls - seen.adminCalls) / seconds,
       };
-      entry.seen = { publishBytes, publishRecords, deliveryBytes, adminCalls };
     }
   }
 
@@ -173,4 +169,12 @@ export class QuotaRegistry {
     this.entries.set(scope, entry);
     return entry;
   }
+}
+
+function limitOfTenant({ name, spec }: Tenant): ScopeLimit {
+  return [name, spec.quota];
+}
+
+function limitOfNamespace({ name, spec }: Tenant, namespace: NamespaceName): ScopeLimit {
+  return [`${name}/${namespace}`, spec.namespaces.get(namespace)?.quota ?? noQuota];
 }
