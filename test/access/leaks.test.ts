@@ -158,7 +158,7 @@ it('no secret is in the log, the audit log, the metrics, the arguments or the da
       .get('public/default/zebra')
       .catch((error: unknown) => said.push(String(error)));
   }
-  const metrics = await (await fetch(`http://${secured.broker.http}/metrics`)).text();
+  const metrics = await secured.broker.metrics();
   const command = readFileSync(`/proc/${secured.broker.pid}/cmdline`, 'utf8');
   expect(command).toContain('--auth-config');
   await secured.broker.kill('SIGTERM');

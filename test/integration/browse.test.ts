@@ -146,13 +146,12 @@ describe('why nothing comes', () => {
 describe('the metrics of subscriptions', () => {
   it('say how far each is behind and why, and are gone with it', async () => {
     const { close } = await oneOfEach('measured');
-    const scrape = async () => (await fetch(`http://${broker.http}/metrics`)).text();
     const valueOf = (text: string, name: string): number => {
       const labels = 'topic="public/default/measured",subscription="work"';
       const line = text.split('\n').find((one) => one.startsWith(`${name}{${labels}`));
       return Number(line?.split(' ').at(-1));
     };
-    const text = await scrape();
+    const text = await broker.metrics();
     expect(valueOf(text, 'millrace_subscription_backlog_records')).toBe(6);
     expect(valueOf(text, 'millrace_subscription_in_flight_records')).toBe(1);
     expect(valueOf(text, 'millrace_subscription_waiting_records')).toBe(1);
@@ -162,6 +161,6 @@ describe('the metrics of subscriptions', () => {
     expect(text).toMatch(/millrace_subscription_blocked\{.*measured.*reason="paused"\} 1/);
     await close();
     await client.subscriptions.delete('measured', 'work');
-    await expect.poll(scrape).not.toContain('public/default/measured');
+    await expect.poll(() => broker.metrics()).not.toContain('public/default/measured');
   });
 });

@@ -6,7 +6,6 @@
 // somebody else.
 import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect } from 'vitest';
@@ -15,6 +14,7 @@ import { connect } from '../../client/src/index.ts';
 import { BrokerProcess } from '../support/broker-process.ts';
 import { metric } from '../support/metric.ts';
 import { itNeeding } from '../support/needs.ts';
+import { anonymousMiB, noProcFs } from '../support/process-memory.ts';
 import { SteadyPublisher } from '../support/steady-publisher.ts';
 
 const wanted = 10_000;
@@ -28,7 +28,6 @@ const floodSeconds = limits.firstCallMs / 1_000 + 2;
 const elsewhereSeconds = 5;
 const crowdProgram = join(import.meta.dirname, '..', 'support', 'connection-crowd.ts');
 const sinkProgram = join(import.meta.dirname, '..', 'support', 'connection-sink.ts');
-const notLinux = process.platform === 'linux' ? undefined : '/proc and nice need Linux';
 
 let broker: BrokerProcess;
 let steady: SteadyPublisher;
@@ -51,7 +50,7 @@ afterAll(async () => {
 
 describe('a flood of connections', () => {
   itNeeding(
-    notLinux,
+    noProcFs,
     'costs little memory and little of the time of others',
     async () => {
       await expect.poll(() => steady.publishedCount, { timeout: 20_000 }).toBeGreaterThan(150);
@@ -95,7 +94,7 @@ interface Felt {
 }
 
 async function crowd(server: string, count: number, seconds: number): Promise<Felt> {
-  const beforeMiB = await anonymousMiB();
+  const beforeMiB = await anonymousMiB(broker.pid);
   steady.takeLatencies();
   const args = [process.execPath, crowdProgram, server, String(count), String(seconds)];
   const child = spawn('nice', ['-n', '19', ...args], { stdio: ['ignore', 'pipe', 'inherit'] });
@@ -104,7 +103,7 @@ async function crowd(server: string, count: number, seconds: number): Promise<Fe
   const exited = once(child, 'exit');
   let worstMiB = beforeMiB;
   while (child.exitCode === null) {
-    worstMiB = Math.max(worstMiB, await anonymousMiB());
+    worstMiB = Math.max(worstMiB, await anonymousMiB(broker.pid));
     await Promise.race([exited, sleep(200)]);
   }
   const latencies = [...steady.takeLatencies()].sort((a, b) => a - b);
@@ -120,9 +119,4 @@ function descriptors(): number {
 
 function median(values: readonly number[]): number {
   return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? 0;
-}
-
-async function anonymousMiB(): Promise<number> {
-  const text = await readFile(`/proc/${broker.pid}/status`, 'utf8');
-  return Number(/RssAnon:\s+(\d+)/.exec(text)?.[1] ?? Number.NaN) / 1024;
 }

@@ -1,11 +1,11 @@
 // A real broker that is about to be mistreated, and a well-behaved publisher that must not notice.
 //
 // `describeAfterwards` is the last thing in a file that uses it: nothing lost, nothing slow, nothing left behind.
-import { readFile } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { BrokerProcess } from '../support/broker-process.ts';
 import { metric } from '../support/metric.ts';
 import { itNeeding } from '../support/needs.ts';
+import { anonymousMiB, noProcFs } from '../support/process-memory.ts';
 import { RawGrpc } from '../support/raw-grpc.ts';
 import { SteadyPublisher } from '../support/steady-publisher.ts';
 
@@ -14,7 +14,6 @@ const publishWithinMs = 2_000;
 /** What heap and caches keep after the load, MiB. */
 const memoryGrowthMiB = 96;
 const leftWithin = { timeout: 10_000 };
-const noProcFs = process.platform === 'linux' ? undefined : 'reading /proc needs Linux';
 
 export interface Mistreated {
   readonly broker: BrokerProcess;
@@ -39,7 +38,7 @@ export function mistreatBroker(topic: string): () => Mistreated {
     await steady.client.subscriptions.apply(topic, 'queue', { kind: 'queue' });
     await steady.client.subscriptions.apply(topic, 'stream', { kind: 'stream' });
     present = { broker, steady, grpc: new RawGrpc(broker.server) };
-    if (noProcFs === undefined) memoryBeforeMiB = await anonymousMiB(broker);
+    if (noProcFs === undefined) memoryBeforeMiB = await anonymousMiB(broker.pid);
   });
 
   afterAll(async () => {
@@ -77,7 +76,7 @@ export function describeAfterwards(get: () => Mistreated): void {
     itNeeding(noProcFs, 'memory has returned', async () => {
       const beforeMiB = afterwards.get(get)?.() ?? Number.NaN;
       await expect
-        .poll(() => anonymousMiB(get().broker), leftWithin)
+        .poll(() => anonymousMiB(get().broker.pid), leftWithin)
         .toBeLessThan(beforeMiB + memoryGrowthMiB);
     });
 
@@ -88,9 +87,4 @@ export function describeAfterwards(get: () => Mistreated): void {
       expect(broker.stderr).not.toMatch(/unexpected|unhandled|assert/i);
     });
   });
-}
-
-async function anonymousMiB(broker: BrokerProcess): Promise<number> {
-  const text = await readFile(`/proc/${broker.pid}/status`, 'utf8');
-  return Number(/RssAnon:\s+(\d+)/.exec(text)?.[1] ?? Number.NaN) / 1024;
 }

@@ -207,7 +207,7 @@ describe('policies', () => {
 });
 
 it('shows tenants in the metrics, and keeps them over a restart', async () => {
-  const metrics = await (await fetch(`http://${broker.http}/metrics`)).text();
+  const metrics = await broker.metrics();
   expect(metrics).toMatch(/^millrace_tenant_published_bytes_total\{tenant="slow"\} [1-9]/m);
   expect(metrics).toMatch(/^millrace_tenants_unlisted 0$/m);
   await client.tenants.apply('gone');

@@ -1,5 +1,6 @@
 // Operators that die, see stale things, or are two; API servers that forget, hang up and restart.
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import { defined } from '../../broker/core/assert.ts';
 import type { KubeApi } from '../../operator/kube/kube-api.ts';
 import { missingControlPlane } from '../services/control-plane.ts';
 import { describeNeeding } from '../support/needs.ts';
@@ -21,21 +22,26 @@ describeNeeding(missingControlPlane(), 'the operator among faults', () => {
     await kube[Symbol.asyncDispose]();
   }, 60_000);
 
+  /** An operator, and the API that it sees. */
+  function startBehind<Api extends KubeApi>(wrap: (api: KubeApi) => Api, lease?: string) {
+    let api: Api | undefined;
+    const running = kube.startOperator({
+      ...(lease !== undefined && { lease }),
+      wrapApi: (inner) => (api = wrap(inner)),
+    });
+    return { running, api: defined(api, 'the API of an operator') };
+  }
+
   /** Makes, changes and deletes a topic of a tenant, whoever dies meanwhile. Answers whether somebody did. */
   async function liveThrough(nth: number, moment: 'before' | 'after'): Promise<boolean> {
     const id = `${moment}-${nth}`;
-    const apis: DyingApi[] = [];
-    const dying = kube.startOperator({
-      lease: id,
-      wrapApi: (api) => {
-        const wrapped = new DyingApi(api, configOf(kube.kubeconfig), nth, moment);
-        apis.push(wrapped);
-        return wrapped;
-      },
-    });
+    const { running: dying, api: mortal } = startBehind(
+      (api) => new DyingApi(api, configOf(kube.kubeconfig), nth, moment),
+      id,
+    );
     let hasDied = false;
     // Its successor has a lease of its own: the dead one cannot give its up.
-    const succeeded = apis[0]?.died.then(() => {
+    const succeeded = mortal.died.then(() => {
       hasDied = true;
       return kube.startOperator({ lease: `${id}-next` });
     });
@@ -60,7 +66,7 @@ describeNeeding(missingControlPlane(), 'the operator among faults', () => {
     await kube.untilGone(undefined, tenant);
     await expect(kube.client.tenants.get(tenant)).rejects.toMatchObject({ kind: 'missing' });
     await dying.stop();
-    if (hasDied) await (await succeeded)?.stop();
+    if (hasDied) await (await succeeded).stop();
     return hasDied;
   }
 
@@ -108,19 +114,14 @@ describeNeeding(missingControlPlane(), 'the operator among faults', () => {
   }, 120_000);
 
   it('goes on when versions are forgotten and watches are closed each second', async () => {
-    const apis: ForgetfulApi[] = [];
-    const running = kube.startOperator({
-      wrapApi: (api) => {
-        const wrapped = new ForgetfulApi(api, configOf(kube.kubeconfig));
-        apis.push(wrapped);
-        return wrapped;
-      },
-    });
+    const { running, api: forgetful } = startBehind(
+      (api) => new ForgetfulApi(api, configOf(kube.kubeconfig)),
+    );
     for (let i = 0; i < 4; i++) {
       await kube.topic('default', `gone-${i}`, { tenant: 'acme' });
       await kube.untilTold('default', `gone-${i}`, 'True Ready');
     }
-    await expect.poll(() => apis[0]?.gone, soon).toBe(2);
+    await expect.poll(() => forgetful.gone, soon).toBe(2);
     const watches = () => running.operator.calls.counts.get('WATCH topics') ?? 0;
     await expect.poll(watches, soon).toBeGreaterThan(3);
     await kube.patchTopic('default', 'gone-0', { timeToLive: '3h' });
@@ -152,18 +153,13 @@ describeNeeding(missingControlPlane(), 'the operator among faults', () => {
   }, 240_000);
 
   it('is not disturbed by what a leader that was cut off still sends', async () => {
-    const apis: LateApi[] = [];
-    const cutOff = kube.startOperator({
-      wrapApi: (api) => {
-        const wrapped = new LateApi(api, configOf(kube.kubeconfig));
-        apis.push(wrapped);
-        return wrapped;
-      },
-    });
+    const { running: cutOff, api: late } = startBehind(
+      (api) => new LateApi(api, configOf(kube.kubeconfig)),
+    );
     const ttl = async () => (await kube.atBroker('acme/default/late'))?.spec.timeToLiveMs;
     await kube.topic('default', 'late', { tenant: 'acme', timeToLive: '1h' });
     await kube.untilTold('default', 'late', 'True Ready');
-    apis[0]?.cutOff();
+    late.cutOff();
     await kube.patchTopic('default', 'late', { timeToLive: '2h' });
     await expect.poll(ttl, soon).toBe(7_200_000);
     const next = kube.startOperator();
@@ -176,8 +172,8 @@ describeNeeding(missingControlPlane(), 'the operator among faults', () => {
     };
     await expect.poll(isUpToDate, soon).toBe(true);
     expect(await ttl()).toBe(10_800_000);
-    apis[0]?.comeBack();
-    await expect.poll(() => apis[0]?.lateWrites, soon).toBeGreaterThan(0);
+    late.comeBack();
+    await expect.poll(() => late.lateWrites, soon).toBeGreaterThan(0);
     await expect.poll(() => cutOff.operator.isLeading, soon).toBe(false);
     await expect.poll(isUpToDate, soon).toBe(true);
     await kube.untilTold('default', 'late', 'True Ready');

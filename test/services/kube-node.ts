@@ -168,7 +168,7 @@ export class KubeNode {
       nodeStatusUpdateFrequency: '2s',
       nodeLeaseDurationSeconds: 8,
     });
-    makeCgroups(name, writeFileSync);
+    makeCgroups(name);
     this.run('kubelet', [
       ...[hyper.path, 'kubelet', '--config', config, '--hostname-override', name],
       ...['--kubeconfig', pki.kubeconfig(name, url), '--node-ip', addressOf(number)],

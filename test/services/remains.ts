@@ -4,7 +4,14 @@
 // All of a cluster is known by its directory: programs have it in their arguments, mounts are below it. Containers are
 // known by their control group, whose path begins with `/millrace-`.
 import { execFileSync } from 'node:child_process';
-import { existsSync, readdirSync, readFileSync, rmdirSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmdirSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 
@@ -19,14 +26,14 @@ export function cgroupOf(node: string): string {
 }
 
 /** Makes the control group of a node in every hierarchy; the kubelet wants to find it. */
-export function makeCgroups(node: string, write: (path: string, text: string) => void): void {
+export function makeCgroups(node: string): void {
   for (const hierarchy of hierarchies()) {
-    execFileSync('mkdir', ['-p', join(cgroupRoot, hierarchy, cgroupOf(node))]);
+    mkdirSync(join(cgroupRoot, hierarchy, cgroupOf(node)), { recursive: true });
   }
   // Without processors and memory of its own a cpuset takes no process.
   for (const file of ['cpuset.cpus', 'cpuset.mems']) {
     const ofMachine = readFileSync(join(cgroupRoot, 'cpuset', file), 'utf8');
-    write(join(cgroupRoot, 'cpuset', cgroupOf(node), file), ofMachine);
+    writeFileSync(join(cgroupRoot, 'cpuset', cgroupOf(node), file), ofMachine);
   }
 }
 

@@ -84,21 +84,19 @@ export class BrokerProcess implements AsyncDisposable {
 
   /** Throws when it has told a secret. */
   async [Symbol.asyncDispose](): Promise<void> {
-    const metrics = this.isRunning ? await this.metrics() : '';
+    // A test may have stopped it.
+    const soon = AbortSignal.timeout(1_000);
+    const metrics = this.isRunning ? await this.metrics(soon).catch(() => '') : '';
     await this.kill('SIGKILL');
     if (this.ownsDataDir) await rm(this.dataDir, { recursive: true, force: true });
     expectNoSecret('the output of a broker', this.output);
     expectNoSecret('the metrics of a broker', metrics);
   }
 
-  /** Empty when it does not answer at once: a test may have stopped it. */
-  private async metrics(): Promise<string> {
-    try {
-      const signal = AbortSignal.timeout(1_000);
-      return await (await fetch(`http://${this.http}/metrics`, { signal })).text();
-    } catch {
-      return '';
-    }
+  /** As Prometheus gets them. Rejects when it does not answer until the signal says so. */
+  async metrics(signal?: AbortSignal): Promise<string> {
+    const init = signal === undefined ? {} : { signal };
+    return (await fetch(`http://${this.http}/metrics`, init)).text();
   }
 
   private async spawn(listen: string, httpListen: string): Promise<void> {

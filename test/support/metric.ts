@@ -3,7 +3,7 @@ import type { BrokerProcess } from './broker-process.ts';
 
 /** `series`: the name, with labels as they are printed. NaN: there is no such series. */
 export async function metric(broker: BrokerProcess, series: string): Promise<number> {
-  const text = await (await fetch(`http://${broker.http}/metrics`)).text();
+  const text = await broker.metrics();
   const line = text.split('\n').find((each) => each.startsWith(`${series} `));
   return Number(line?.slice(series.length + 1) ?? Number.NaN);
 }
