@@ -22,6 +22,7 @@ import type { SubscriptionEntry } from './entries.ts';
 import { LetterOutbox } from './letter-outbox.ts';
 import { addRange, type GatheredRange } from './offset-range.ts';
 import { PaceState } from './pace-state.ts';
+import { PumpState } from './pump-state.ts';
 import { QueueJournal } from './queue-journal.ts';
 import type { QueueState } from './queue-state.ts';
 import type { AttemptRun, EndedLease, QueueNext, QueuePolicy } from './queue-types.ts';
@@ -46,7 +47,7 @@ export class QueueDispatcher implements Dispatcher {
   private turn = 0;
   private paused: boolean;
   private policy: QueuePolicy;
-  private busy: 'no' | 'loading' | 'yielding' | 'closed' = 'no';
+  private readonly pumping = new PumpState(() => this.pump());
   private readonly trouble: ReadTrouble;
   private timer: Timer | undefined;
   private timerAtMs = Infinity;
@@ -90,7 +91,7 @@ export class QueueDispatcher implements Dispatcher {
   }
 
   pump(): void {
-    if (this.busy !== 'no' || this.paused || this.trouble.isWaiting) return;
+    if (!this.pumping.isReady || this.paused || this.trouble.isWaiting) return;
     this.skipExpired();
     const nowMs = this.context.clock.monotonicMs();
     const passedBy: GatheredRange[] = [];
@@ -101,7 +102,7 @@ export class QueueDispatcher implements Dispatcher {
       bytes += handed;
     }
     if (passedBy.length > 0) this.journal.acks(passedBy);
-    if (bytes >= dispatchBytesPerTurn) this.yieldTurn();
+    if (bytes >= dispatchBytesPerTurn) this.pumping.yieldTurn();
     this.arm(nowMs);
   }
 
@@ -210,7 +211,7 @@ export class QueueDispatcher implements Dispatcher {
   }
 
   close(): void {
-    this.busy = 'closed';
+    this.pumping.close();
     for (const stop of this.stopListening) stop();
     this.trouble.clear();
     this.timer?.cancel();
@@ -376,22 +377,7 @@ export class QueueDispatcher implements Dispatcher {
   }
 
   private loadThenPump(offset: number): void {
-    this.busy = 'loading';
-    void this.source
-      .load(offset)
-      .catch((error: unknown) => this.stopOn(error))
-      .then(() => this.goOn('loading'));
-  }
-
-  private yieldTurn(): void {
-    this.busy = 'yielding';
-    setImmediate(() => this.goOn('yielding'));
-  }
-
-  private goOn(from: 'loading' | 'yielding'): void {
-    if (this.busy !== from) return;
-    this.busy = 'no';
-    this.pump();
+    this.pumping.waitFor(this.source.load(offset).catch((error: unknown) => this.stopOn(error)));
   }
 
   private stopOn(error: unknown): void {
@@ -432,7 +418,7 @@ export class QueueDispatcher implements Dispatcher {
   private wake(): void {
     this.timer = undefined;
     this.timerAtMs = Infinity;
-    if (this.busy === 'closed') return;
+    if (this.pumping.isClosed) return;
     const nowMs = this.context.clock.monotonicMs();
     const ended = this.state.expire(nowMs, this.draw);
     this.journal.attempts(runsOf(ended));

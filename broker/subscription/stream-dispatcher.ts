@@ -12,6 +12,7 @@ import type {
 } from './consumer.ts';
 import { dispatchBytesPerTurn, type Dispatcher, type DispatcherContext } from './dispatcher.ts';
 import type { SubscriptionEntry } from './entries.ts';
+import { PumpState } from './pump-state.ts';
 import { ReadTrouble } from './read-trouble.ts';
 import { RunSource } from './run-source.ts';
 import type { StreamState } from './stream-state.ts';
@@ -24,7 +25,7 @@ export class StreamDispatcher implements Dispatcher {
   private readonly stopListening: () => void;
   private active: Consumer | undefined;
   private paused: boolean;
-  private busy: 'no' | 'loading' | 'yielding' | 'closed' = 'no';
+  private readonly pumping = new PumpState(() => this.pump());
   private readonly trouble: ReadTrouble;
 
   constructor(context: DispatcherContext, state: StreamState, paused: boolean) {
@@ -54,7 +55,7 @@ export class StreamDispatcher implements Dispatcher {
   }
 
   pump(): void {
-    if (this.busy !== 'no' || this.paused || this.trouble.isWaiting) return;
+    if (!this.pumping.isReady || this.paused || this.trouble.isWaiting) return;
     const { partitionLog } = this.context;
     this.skipExpired();
     let sentBytes = 0;
@@ -79,7 +80,7 @@ export class StreamDispatcher implements Dispatcher {
       });
       sentBytes += run.batch.length;
       if (sentBytes >= dispatchBytesPerTurn) {
-        this.yieldTurn();
+        this.pumping.yieldTurn();
         return;
       }
     }
@@ -163,7 +164,7 @@ export class StreamDispatcher implements Dispatcher {
   }
 
   close(): void {
-    this.busy = 'closed';
+    this.pumping.close();
     this.stopListening();
     this.trouble.clear();
   }
@@ -181,22 +182,7 @@ export class StreamDispatcher implements Dispatcher {
   }
 
   private loadThenPump(offset: number): void {
-    this.busy = 'loading';
-    void this.source
-      .load(offset)
-      .catch((error: unknown) => this.stopOn(error))
-      .then(() => this.goOn('loading'));
-  }
-
-  private yieldTurn(): void {
-    this.busy = 'yielding';
-    setImmediate(() => this.goOn('yielding'));
-  }
-
-  private goOn(from: 'loading' | 'yielding'): void {
-    if (this.busy !== from) return;
-    this.busy = 'no';
-    this.pump();
+    this.pumping.waitFor(this.source.load(offset).catch((error: unknown) => this.stopOn(error)));
   }
 
   private stopOn(error: unknown): void {

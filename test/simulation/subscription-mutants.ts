@@ -195,8 +195,8 @@ export const subscriptionMutants: readonly Mutant[] = [
   {
     name: 'a pause is not looked at',
     file: 'subscription/queue-dispatcher.ts',
-    find: "if (this.busy !== 'no' || this.paused || this.trouble.isWaiting) return;",
-    replace: "if (this.busy !== 'no' || this.trouble.isWaiting) return;",
+    find: 'if (!this.pumping.isReady || this.paused || this.trouble.isWaiting) return;',
+    replace: 'if (!this.pumping.isReady || this.trouble.isWaiting) return;',
   },
   {
     name: 'a rate is not charged',

@@ -4,6 +4,7 @@ import type { Random } from '../../../broker/core/random.ts';
 import type { PartitionLog } from '../../../broker/log/partition-log.ts';
 import type { Shard } from '../../../broker/shard/shard.ts';
 import type { Settlement } from '../../../broker/subscription/consumer.ts';
+import { PumpState } from '../../../broker/subscription/pump-state.ts';
 import { QueueDispatcher } from '../../../broker/subscription/queue-dispatcher.ts';
 import { QueueState } from '../../../broker/subscription/queue-state.ts';
 import type { QueuePolicy } from '../../../broker/subscription/queue-types.ts';
@@ -180,7 +181,8 @@ export class SimulatedSubscription {
     };
     const { places } = dispatcher.places(undefined, 0, 10_000);
     for (const place of places) recount[place.state]++;
-    const isReading = Reflect.get(dispatcher, 'busy') !== 'no';
+    const pumping: unknown = Reflect.get(dispatcher, 'pumping');
+    const isReading = !(pumping instanceof PumpState && pumping.isReady);
     history.push({
       kind: 'status',
       to: this.kind,
