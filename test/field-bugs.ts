@@ -327,10 +327,10 @@ export const producerBugs: readonly FieldBug[] = [
     row: 'P6',
     claim: 'recovery never moves a cursor forward',
     tests: [
-      test(
-        'crash/crash',
-        'gave the stream each partition in order, with repeats but without holes',
-      ),
+      {
+        file: 'crash/kept-promises.ts',
+        title: 'gave the stream each partition in order, with repeats but without holes',
+      },
       kills('lost nothing: every record was acked by somebody, or is a dead letter'),
     ],
   },

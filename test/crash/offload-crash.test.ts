@@ -3,28 +3,14 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { FailPointName } from '../../broker/core/fail-point.ts';
 import { tenantId } from '../../broker/core/ids.ts';
 import { fsckAt, type FsckReport } from '../../broker/fsck.ts';
 import { tierObjectKey } from '../../broker/tier/object-names.ts';
 import { connect, type Client } from '../../client/src/index.ts';
 import { BrokerProcess } from '../support/broker-process.ts';
 import { CrashLoad } from './crash-load.ts';
-
-const points: readonly FailPointName[] = [
-  'offload-before-put',
-  'offload-after-put',
-  'offload-after-verify',
-  'offload-after-record',
-  'manifest-after-put',
-  'manifest-after-record',
-  'generation-before-drop',
-  'generation-after-drop',
-  'checkpoint-after-put',
-  'checkpoint-after-swap',
-  'garbage-before-delete',
-  'garbage-after-delete',
-];
+import { itKeptItsPromises } from './kept-promises.ts';
+import { tieringArgs, tieringSteps } from './tiering-steps.ts';
 
 describe('a broker killed at each step of tiering, under load', () => {
   let broker: BrokerProcess;
@@ -35,15 +21,11 @@ describe('a broker killed at each step of tiering, under load', () => {
   beforeAll(async () => {
     broker = await BrokerProcess.start({
       program: join(import.meta.dirname, 'broker-with-fail-point.ts'),
-      args: [
-        ['--generation-bytes', '1M', '--retention-interval-ms', '50', '--hot-bytes', '1'],
-        ['--checkpoint-upload-interval-ms', '200', '--garbage-interval-ms', '200'],
-        ['--garbage-grace-ms', '0', '--log-level', 'error'],
-      ].flat(),
+      args: tieringArgs,
     });
     client = connect({ server: broker.server });
     load = await CrashLoad.start(client);
-    for (const [i, point] of points.entries()) {
+    for (const [i, point] of tieringSteps.entries()) {
       await broker.kill('SIGKILL');
       if (point.startsWith('garbage')) await leaveOrphan(broker.dataDir, i);
       // It may die before it is ready.
@@ -62,25 +44,11 @@ describe('a broker killed at each step of tiering, under load', () => {
   });
 
   it('died at every step', () => {
-    expect(reached).toEqual(points);
+    expect(reached).toEqual(tieringSteps);
     expect(load.published.length).toBeGreaterThan(1_000);
   });
 
-  it('kept every confirmed record at its offset, once, with its own bytes', async () => {
-    const stored = await load.replay();
-    const lost = load.published.filter(
-      ({ partition, offset, value }) => stored.get(`${partition}/${offset}`) !== value,
-    );
-    expect(lost).toEqual([]);
-    const values = [...stored.values()];
-    expect(values.length - new Set(values).size, 'records stored twice').toBe(0);
-    expect(await load.outOfOrder()).toEqual([]);
-  }, 60_000);
-
-  it('never delivered a record again once its ack was confirmed, and gave the stream no hole', () => {
-    expect(load.deliveredAfterConfirmedAck).toEqual([]);
-    expect(load.streamHoles).toEqual([]);
-  });
+  itKeptItsPromises(() => load);
 
   it('left nothing in the store that nobody refers to, and nothing damaged', async () => {
     const topic = await client.topics.get(load.topic);

@@ -3,37 +3,17 @@
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { FailPointName } from '../../broker/core/fail-point.ts';
 import { seededRandom, type Random } from '../../broker/core/random.ts';
 import { fsckAt } from '../../broker/fsck.ts';
 import { connect, type Client } from '../../client/src/index.ts';
 import { BrokerProcess } from '../support/broker-process.ts';
 import { CrashLoad } from './crash-load.ts';
+import { itKeptItsPromises } from './kept-promises.ts';
 import { ReplayWatch } from './replay-watch.ts';
+import { tieringArgs, tieringSteps } from './tiering-steps.ts';
 
 const rounds = Number(process.env['TIERING_KILLS'] ?? 8);
 const seed = Number(process.env['CRASH_SEED'] ?? Math.floor(Math.random() * 2 ** 31));
-
-const points: readonly FailPointName[] = [
-  'offload-before-put',
-  'offload-after-put',
-  'offload-after-verify',
-  'offload-after-record',
-  'manifest-after-put',
-  'manifest-after-record',
-  'generation-before-drop',
-  'generation-after-drop',
-  'checkpoint-after-put',
-  'checkpoint-after-swap',
-  'garbage-before-delete',
-  'garbage-after-delete',
-];
-
-const args = [
-  ['--generation-bytes', '1M', '--retention-interval-ms', '50', '--hot-bytes', '1'],
-  ['--checkpoint-upload-interval-ms', '200', '--garbage-interval-ms', '200'],
-  ['--garbage-grace-ms', '0', '--log-level', 'error'],
-].flat();
 
 describe(`a tiered broker killed ${rounds} times under load (CRASH_SEED=${seed})`, () => {
   let broker: BrokerProcess;
@@ -46,7 +26,7 @@ describe(`a tiered broker killed ${rounds} times under load (CRASH_SEED=${seed})
     async () => {
       const random = seededRandom(seed);
       const program = join(import.meta.dirname, 'broker-with-fail-point.ts');
-      broker = await BrokerProcess.start({ program, args });
+      broker = await BrokerProcess.start({ program, args: tieringArgs });
       client = connect({ server: broker.server });
       load = await CrashLoad.start(client);
       watch = new ReplayWatch(client, load.topic);
@@ -75,21 +55,7 @@ describe(`a tiered broker killed ${rounds} times under load (CRASH_SEED=${seed})
     expect(watch.count + shortLived.count).toBeGreaterThan(1);
   });
 
-  it('kept every confirmed record at its offset, once, in order, with its own bytes', async () => {
-    const stored = await load.replay();
-    const lost = load.published.filter(
-      ({ partition, offset, value }) => stored.get(`${partition}/${offset}`) !== value,
-    );
-    expect(lost).toEqual([]);
-    const values = [...stored.values()];
-    expect(values.length - new Set(values).size, 'records stored twice').toBe(0);
-    expect(await load.outOfOrder()).toEqual([]);
-  }, 60_000);
-
-  it('never delivered a record again once its ack was confirmed, and gave the stream no hole', () => {
-    expect(load.deliveredAfterConfirmedAck).toEqual([]);
-    expect(load.streamHoles).toEqual([]);
-  });
+  itKeptItsPromises(() => load);
 
   it('showed every replay the same records, without a hole', () => {
     expect(watch.faults).toEqual([]);
@@ -114,7 +80,7 @@ describe(`a tiered broker killed ${rounds} times under load (CRASH_SEED=${seed})
  * comes first.
  */
 async function live(broker: BrokerProcess, load: CrashLoad, random: Random): Promise<void> {
-  const point = points[Math.floor(random.next() * points.length)] ?? points[0];
+  const point = tieringSteps[Math.floor(random.next() * tieringSteps.length)] ?? tieringSteps[0];
   const nth = 1 + Math.floor(random.next() * 4);
   const moreMs = random.next() * 1_500;
   const before = load.published.length;
