@@ -63,7 +63,7 @@ export class LeaderElection {
       askedMs = timing.monotonicMs();
     }
     if (signal.aborted) return;
-    log.info('leading', { identity });
+    log.info('took the lease', { identity });
     const lost = new AbortController();
     const leading = lead(AbortSignal.any([signal, lost.signal]));
     await this.keep(askedMs, signal, lost);
