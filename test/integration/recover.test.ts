@@ -1,5 +1,4 @@
 // A disk is lost: a broker from the object store alone, and what fsck says of the store before and after damage.
-import { execFile } from 'node:child_process';
 import { mkdir, mkdtemp, open, readdir, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -8,8 +7,8 @@ import { connect, type Client } from '../../client/src/index.ts';
 import type { FsckReport } from '../../broker/fsck.ts';
 import type { RecoverReport } from '../../broker/recover.ts';
 import { BrokerProcess } from '../support/broker-process.ts';
+import { runMillrace, type Finished } from '../support/run-millrace.ts';
 
-const main = join(import.meta.dirname, '..', '..', 'cli', 'main.ts');
 const recordBytes = 10_000;
 let directory = '';
 let store = '';
@@ -210,15 +209,9 @@ async function run<T>(...args: readonly string[]): Promise<T> {
   return JSON.parse(stdout) as T;
 }
 
-function millrace(
-  args: readonly string[],
-): Promise<{ readonly code: number; readonly stdout: string; readonly stderr: string }> {
-  return new Promise((resolve) => {
-    execFile(process.execPath, [main, ...args], (error, stdout, stderr) => {
-      const code = typeof error?.code === 'number' ? error.code : 0;
-      resolve({ code, stdout, stderr });
-    });
-  });
+/** Of commands that ask no broker. */
+function millrace(args: readonly string[]): Promise<Finished> {
+  return runMillrace('', args);
 }
 
 function numbers(count: number): number[] {

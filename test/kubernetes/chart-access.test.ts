@@ -11,6 +11,7 @@ import * as catalog from '../services/catalog.ts';
 import { missingControlPlane } from '../services/control-plane.ts';
 import { BrokerProcess } from '../support/broker-process.ts';
 import { describeNeeding } from '../support/needs.ts';
+import { expectNoSecret } from '../support/secrets.ts';
 import { ChartFixture, workNamespace } from './chart-fixture.ts';
 import { chart, only, release, render } from './chart-render.ts';
 
@@ -103,16 +104,19 @@ describeNeeding(
 
 class OperatorProcess implements AsyncDisposable {
   readonly child: ChildProcess;
+  private log = '';
 
   constructor(args: readonly string[]) {
     this.child = spawn(process.execPath, [main, ...args], {
-      stdio: ['ignore', 'ignore', 'inherit'],
+      stdio: ['ignore', 'ignore', 'pipe'],
     });
+    this.child.stderr?.on('data', (chunk: Buffer) => (this.log += chunk.toString()));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    if (this.child.exitCode !== null || this.child.signalCode !== null) return;
-    this.child.kill('SIGTERM');
-    await once(this.child, 'exit');
+    const { child } = this;
+    const ended = once(child, 'exit');
+    if (child.kill('SIGTERM')) await ended;
+    expectNoSecret('the log of an operator', this.log);
   }
 }

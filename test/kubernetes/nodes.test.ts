@@ -4,6 +4,7 @@ import { afterAll, beforeAll, expect, it } from 'vitest';
 import { missingNodes } from '../services/catalog.ts';
 import { missingOpenssl } from '../services/pki.ts';
 import { describeNeeding } from '../support/needs.ts';
+import { expectNoSecret } from '../support/secrets.ts';
 import { chart, release, succeeded } from './chart-render.ts';
 import { brokerPod, NodesFixture, workNamespace } from './nodes-fixture.ts';
 
@@ -165,4 +166,12 @@ describeNeeding(missingNodes() ?? missingOpenssl(), 'a release on real nodes', (
     },
     within,
   );
+
+  it('writes no secret into the logs of its pods', () => {
+    const all = ['--all-containers', '--tail', '-1', '--prefix'];
+    const ofRelease = ['-l', 'app.kubernetes.io/name=millrace', ...all];
+    const log = nodes.kubectl('-n', release, 'logs', ...ofRelease);
+    for (const part of ['ready', 'leading']) expect(log).toContain(part);
+    expectNoSecret('the logs of the pods', log);
+  });
 });

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { missingControlPlane } from '../services/control-plane.ts';
 import { describeNeeding } from '../support/needs.ts';
+import { expectNoSecret } from '../support/secrets.ts';
 import { OperatorFixture, soon, systemNamespace } from './operator-fixture.ts';
 
 /** `KUBE_TOPICS=1000` for the figure of the documentation. */
@@ -83,6 +84,7 @@ describeNeeding(missingControlPlane(), 'the process of the operator', () => {
 
     child.kill('SIGTERM');
     expect(await ended).toEqual([0, null]);
+    expectNoSecret('the log of the operator', stderr);
     const path = `/apis/coordination.k8s.io/v1/namespaces/${systemNamespace}/leases/millrace-operator`;
     const lease = await kube.api.call<{ spec: { holderIdentity?: string } }>({
       method: 'GET',
