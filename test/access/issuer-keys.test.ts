@@ -247,8 +247,8 @@ describe('an issuer over https', () => {
     return told;
   }
 
-  it.each(wrongCertificates)('with a certificate %s has no keys', async (_, certificate, said) => {
-    expect(await keysFrom(certificate(files))).toMatch(said);
+  it.each(wrongCertificates)('with a certificate $what has no keys', async (wrong) => {
+    expect(await keysFrom(wrong.certificate(files))).toMatch(wrong.requestSays);
   });
 
   it('with its own certificate has them', async () => {

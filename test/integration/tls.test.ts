@@ -95,13 +95,13 @@ describe('a broker with TLS', () => {
 });
 
 describe('a certificate of a broker', () => {
-  it.each(wrongCertificates)('%s is refused by clients', async (_, certificate, said) => {
+  it.each(wrongCertificates)('$what is refused by clients', async ({ certificate, sdkSays }) => {
     // No broker starts with some of these: this is what somebody in its place would show.
     const impostor = createSecureServer(certificate(files));
     impostor.on('sessionError', () => {});
     await new Promise<void>((resolve) => impostor.listen(0, 'localhost', resolve));
     const server = `localhost:${(impostor.address() as AddressInfo).port}`;
-    expect(await callWith({ server, tls: { ca: files.ca.cert } })).toMatch(said);
+    expect(await callWith({ server, tls: { ca: files.ca.cert } })).toMatch(sdkSays);
     impostor.close();
   });
 

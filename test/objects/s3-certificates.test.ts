@@ -47,13 +47,13 @@ async function putTo(certificate: Certificate) {
 }
 
 it.each(wrongCertificates)(
-  'a certificate %s is refused, and what to do is said',
-  async (...row) => {
-    const [, certificate, said] = row;
+  'a certificate $what is refused, and what to do is said',
+  async ({ certificate, code }) => {
     const { result, requests } = await putTo(certificate(files));
-    expect(result).toMatchObject({ reason: 'STORE_FAILED', effect: 'none' });
+    const facts = { reason: 'STORE_FAILED', effect: 'none', metadata: { code } };
+    expect(result).toMatchObject(facts);
     const { message } = result as BrokerError;
-    expect(message).toMatch(said);
+    expect(message).toContain(`${code}: `);
     expect(message).toMatch(/(renew it|correct --object-store)/);
     expect(requests).toBe(0);
   },

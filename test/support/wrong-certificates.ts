@@ -7,28 +7,60 @@ const dayMs = 24 * 3600 * 1000;
 export const expired = { notBefore: new Date(0), notAfter: new Date(Date.now() - dayMs) };
 export const notYetValid = { notBefore: new Date(Date.now() + dayMs) };
 
-/** As whoever trusts the CA of the directory says it, in words or in Node's code. */
-export const wrongCertificates: readonly (readonly [
-  what: string,
-  certificate: (files: TlsDirectory) => Certificate,
-  said: RegExp,
-])[] = [
-  [
-    'without a host',
-    ({ ca }) => ca.issue({ commonNames: ['127.0.0.1'] }),
-    /not for|ALTNAME|altnames|no alternative names/,
-  ],
-  [
-    'with the host as its common name only',
-    ({ ca }) => ca.issue({ commonNames: ['localhost'] }),
-    /not for localhost but for nobody|ALTNAME|altnames|no alternative names/,
-  ],
-  [
-    'for another host',
-    ({ ca }) => ca.issueServer({ hosts: ['other.example'] }),
-    /not for|ALTNAME|altnames|no alternative names/,
-  ],
-  ['of another CA', ({ clientCa }) => clientCa.issueServer(), /unable to|UNABLE_TO/],
-  ['that has expired', ({ ca }) => ca.issueServer(expired), /expired/i],
-  ['that is not valid yet', ({ ca }) => ca.issueServer(notYetValid), /not yet valid|NOT_YET_VALID/],
+export interface WrongCertificate {
+  readonly what: string;
+  readonly certificate: (files: TlsDirectory) => Certificate;
+  /** What the SDK says to who trusts the CA of the directory. */
+  readonly sdkSays: RegExp;
+  /** What Node's code for it is. */
+  readonly code: string;
+  /** What a request over https says. */
+  readonly requestSays: RegExp;
+}
+
+const wrongHost = 'ERR_TLS_CERT_ALTNAME_INVALID';
+
+export const wrongCertificates: readonly WrongCertificate[] = [
+  {
+    what: 'without a host',
+    certificate: ({ ca }) => ca.issue({ commonNames: ['127.0.0.1'] }),
+    sdkSays: /not for/,
+    code: wrongHost,
+    requestSays: /no alternative names, and localhost was asked for/,
+  },
+  {
+    what: 'with the host as its common name only',
+    certificate: ({ ca }) => ca.issue({ commonNames: ['localhost'] }),
+    sdkSays: /not for localhost but for nobody/,
+    code: wrongHost,
+    requestSays: /no alternative names, and localhost was asked for/,
+  },
+  {
+    what: 'for another host',
+    certificate: ({ ca }) => ca.issueServer({ hosts: ['other.example'] }),
+    sdkSays: /not for/,
+    code: wrongHost,
+    requestSays: /localhost.*altnames.*other\.example/,
+  },
+  {
+    what: 'of another CA',
+    certificate: ({ clientCa }) => clientCa.issueServer(),
+    sdkSays: /unable to verify|self-signed|issuer/,
+    code: 'UNABLE_TO_VERIFY_LEAF_SIGNATURE',
+    requestSays: /unable to verify the first certificate/,
+  },
+  {
+    what: 'that has expired',
+    certificate: ({ ca }) => ca.issueServer(expired),
+    sdkSays: /expired/,
+    code: 'CERT_HAS_EXPIRED',
+    requestSays: /certificate has expired/,
+  },
+  {
+    what: 'that is not valid yet',
+    certificate: ({ ca }) => ca.issueServer(notYetValid),
+    sdkSays: /not yet valid/,
+    code: 'CERT_NOT_YET_VALID',
+    requestSays: /certificate is not yet valid/,
+  },
 ];
