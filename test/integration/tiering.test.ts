@@ -15,7 +15,7 @@ describe('one log over disk and store', () => {
   it('is read as it was published, by readers, streams and queues, with what follows hot', async () => {
     await tiered.publishCold('t', 3_000);
     await tiered.publish('t', 500, 3_000);
-    expect(await tiered.read('t')).toEqual(valuesFrom(0, 3_500));
+    expect(await tiered.read('t', 'earliest')).toEqual(valuesFrom(0, 3_500));
     expect(await tiered.read('t', 2_990)).toEqual(valuesFrom(2_990, 510));
     for (const kind of ['stream', 'queue'] as const) {
       await tiered.client.subscriptions.apply('t', kind, { kind, start: 'earliest' });
@@ -64,16 +64,16 @@ describe('one log over disk and store', () => {
     await expect.poll(() => tiered.segmentPaths(), { timeout: 5_000 }).toEqual([]);
     await tiered.client.topics.apply('t', { retention: forever });
     await tiered.publish('t', 5, 1_000);
-    expect(await tiered.read('t')).toEqual(valuesFrom(1_000, 5));
+    expect(await tiered.read('t', 'earliest')).toEqual(valuesFrom(1_000, 5));
   });
 
   it('of a deleted topic never shows in one of the same name, and its objects go', async () => {
     await tiered.publishCold('t', 500);
     await tiered.client.topics.delete('t');
     await tiered.client.topics.apply('t', { retention: forever });
-    expect(await tiered.read('t')).toEqual([]);
+    expect(await tiered.read('t', 'earliest')).toEqual([]);
     await tiered.publish('t', 3, 900);
-    expect(await tiered.read('t')).toEqual(valuesFrom(900, 3));
+    expect(await tiered.read('t', 'earliest')).toEqual(valuesFrom(900, 3));
     await expect.poll(() => tiered.segmentPaths(), { timeout: 5_000 }).toEqual([]);
   });
 });
@@ -85,7 +85,7 @@ describe('a store that fails', () => {
       await tiered.client.topics.apply('t', { retention: forever });
       tiered.store.fault = fault;
       await tiered.publish('t', 2_500);
-      expect(await tiered.read('t')).toEqual(valuesFrom(0, 2_500));
+      expect(await tiered.read('t', 'earliest')).toEqual(valuesFrom(0, 2_500));
       const failure = await failureOf(tiered.client.topics.offload('t', { wait: true }));
       expect(failure.reason).toBe('STORE_FAILED');
       const { shards } = await tiered.client.cluster();
@@ -97,7 +97,7 @@ describe('a store that fails', () => {
       await expect
         .poll(async () => (await tiered.client.topics.get('t')).coldBytes, { timeout: 15_000 })
         .toBeGreaterThan(2_000_000);
-      expect(await tiered.read('t')).toEqual(valuesFrom(0, 2_500));
+      expect(await tiered.read('t', 'earliest')).toEqual(valuesFrom(0, 2_500));
     },
   );
 
@@ -107,7 +107,7 @@ describe('a store that fails', () => {
     tiered.store.fault = 'put answers lost';
     await tiered.client.topics.offload('t', { wait: true });
     tiered.store.fault = 'none';
-    expect(await tiered.read('t')).toEqual(valuesFrom(0, 1_500));
+    expect(await tiered.read('t', 'earliest')).toEqual(valuesFrom(0, 1_500));
     expect((await tiered.segmentPaths()).length).toBeGreaterThan(0);
   });
 
@@ -118,10 +118,10 @@ describe('a store that fails', () => {
       await tiered.publish('t', 1_500);
       tiered.store.fault = fault;
       await tiered.client.topics.offload('t', { wait: true }).catch(() => undefined);
-      expect(await tiered.read('t')).toEqual(valuesFrom(0, 1_500));
+      expect(await tiered.read('t', 'earliest')).toEqual(valuesFrom(0, 1_500));
       tiered.store.fault = 'none';
       await tiered.client.topics.offload('t', { wait: true });
-      expect(await tiered.read('t')).toEqual(valuesFrom(0, 1_500));
+      expect(await tiered.read('t', 'earliest')).toEqual(valuesFrom(0, 1_500));
     },
   );
 
@@ -138,7 +138,7 @@ describe('a store that fails', () => {
         if (seen.size === 2_000) break;
       }
     })();
-    const reading = tiered.read('t');
+    const reading = tiered.read('t', 'earliest');
     await expect
       .poll(
         async () => (await tiered.client.subscriptions.get('t', 'q')).partitions[0]?.blockReasons,
@@ -146,7 +146,7 @@ describe('a store that fails', () => {
       .toContain('cold read failing');
     await tiered.client.topics.apply('other');
     await tiered.publish('other', 10);
-    expect(await tiered.read('other')).toEqual(valuesFrom(0, 10));
+    expect(await tiered.read('other', 'earliest')).toEqual(valuesFrom(0, 10));
     tiered.store.fault = 'none';
     await consuming;
     await consumer.close();
@@ -156,7 +156,7 @@ describe('a store that fails', () => {
   it('with wrong bytes on the way is asked again', async () => {
     await tiered.publishCold('t', 2_000);
     tiered.store.fault = 'wrong bytes once';
-    expect(await tiered.read('t')).toEqual(valuesFrom(0, 2_000));
+    expect(await tiered.read('t', 'earliest')).toEqual(valuesFrom(0, 2_000));
   });
 });
 
@@ -169,7 +169,7 @@ describe('damage in the store', () => {
     const at = bad.length >> 1;
     bad[at] = (bad[at] ?? 0) ^ 1;
     await writeFile(path, bad);
-    const failure = await failureOf(tiered.read('t'));
+    const failure = await failureOf(tiered.read('t', 'earliest'));
     expect(failure.reason).toBe('DATA_LOSS');
     const first = Number(failure.metadata['first_offset']);
     const last = Number(failure.metadata['last_offset']);
@@ -178,7 +178,7 @@ describe('damage in the store', () => {
     expect((await tiered.client.topics.get('t')).partitions[0]?.damage).not.toBe('');
     await writeFile(path, good);
     await expect
-      .poll(() => tiered.read('t').catch(() => []), { timeout: 20_000, interval: 500 })
+      .poll(() => tiered.read('t', 'earliest').catch(() => []), { timeout: 20_000, interval: 500 })
       .toEqual(valuesFrom(0, 2_000));
   });
 
@@ -187,12 +187,12 @@ describe('damage in the store', () => {
     const [path = ''] = await tiered.segmentPaths();
     await rename(path, `${path}.away`);
     await tiered.publish('t', 5, 1_000);
-    const failure = await failureOf(tiered.read('t'));
+    const failure = await failureOf(tiered.read('t', 'earliest'));
     expect(failure).toMatchObject({ reason: 'DATA_LOSS', metadata: { first_offset: '0' } });
     const last = Number(failure.metadata['last_offset']);
     expect(await tiered.read('t', last + 1)).toEqual(valuesFrom(last + 1, 1_005 - last - 1));
     expect(await tiered.read('t', 1_000)).toEqual(valuesFrom(1_000, 5));
     await rename(`${path}.away`, path);
-    expect(await tiered.read('t')).toEqual(valuesFrom(0, 1_005));
+    expect(await tiered.read('t', 'earliest')).toEqual(valuesFrom(0, 1_005));
   });
 });

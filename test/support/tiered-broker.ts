@@ -127,9 +127,10 @@ export class TieredBroker implements AsyncDisposable {
     return partition;
   }
 
-  async read(topic: string, offset = 0): Promise<string[]> {
+  async read(topic: string, start: number | 'earliest' = 0): Promise<string[]> {
     const values: string[] = [];
-    const reader = this.client.reader(topic, { from: { offset }, stopAtEnd: true });
+    const from = start === 'earliest' ? start : { offset: start };
+    const reader = this.client.reader(topic, { from, stopAtEnd: true });
     for await (const record of reader) values.push(record.text());
     return values;
   }
