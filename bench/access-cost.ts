@@ -1,7 +1,6 @@
 // What access costs where it is asked for, on the processor alone: a rate swings by more than that.
-import { randomBytes } from 'node:crypto';
 import { AccessControl } from '../broker/access/access-control.ts';
-import { fixedToken } from '../broker/access/api-tokens.ts';
+import { fixedToken, newSecret } from '../broker/access/api-tokens.ts';
 import type { Identity } from '../broker/access/identity.ts';
 import { ScopeQuota } from '../broker/access/quota-state.ts';
 import { TopicQuota } from '../broker/access/topic-quota.ts';
@@ -10,6 +9,7 @@ import { tokenPrincipal } from '../broker/catalog/principal.ts';
 import { noQuota, type Quota } from '../broker/catalog/quota.ts';
 import { parseScope } from '../broker/catalog/scope.ts';
 import { systemClock } from '../broker/core/clock.ts';
+import { systemRandom } from '../broker/core/random.ts';
 
 const times = 1_000_000;
 
@@ -61,7 +61,7 @@ function topicUnder(quota: Partial<Quota>): TopicQuota {
 }
 
 function accessWithToken() {
-  const secret = `mrt_${randomBytes(32).toString('base64url')}`;
+  const { secret } = newSecret(systemRandom);
   const token = fixedToken({ tenant: '', name: 'bench' }, secret);
   if (token === undefined) throw new Error('it is no token');
   const grants = new GrantTable();

@@ -4,10 +4,11 @@
 // own shares. Rates follow the disk; the processor time that the broker takes for a record hardly does, so it is told
 // beside them.
 import { execFileSync } from 'node:child_process';
-import { randomBytes } from 'node:crypto';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { newSecret } from '../broker/access/api-tokens.ts';
+import { systemRandom } from '../broker/core/random.ts';
 import { connect, type ConnectOptions } from '../client/src/index.ts';
 import { accessCosts } from './access-cost.ts';
 import { workDone } from './broker-figures.ts';
@@ -118,7 +119,7 @@ async function startVariant(
 
 /** Two API tokens: one that operates, and one that has what it is granted. */
 async function askingFlags(directory: string) {
-  const [admin, token] = [apiToken(), apiToken()];
+  const [admin, token] = [newSecret(systemRandom).secret, newSecret(systemRandom).secret];
   const tokens = { admin, bench: token };
   const apiTokens = Object.keys(tokens).map((name) => ({ name, file: join(directory, name) }));
   for (const [name, secret] of Object.entries(tokens)) {
@@ -127,10 +128,6 @@ async function askingFlags(directory: string) {
   const file = join(directory, 'auth.json');
   await writeFile(file, JSON.stringify({ apiTokens }));
   return { admin, token, flags: ['--auth-config', file, '--operators', 'token:admin'] };
-}
-
-function apiToken(): string {
-  return `mrt_${randomBytes(32).toString('base64url')}`;
 }
 
 async function letIn(reach: ConnectOptions, admin: string): Promise<void> {

@@ -29,7 +29,8 @@ export async function publishAtRate(
   const latencies: number[] = [];
   // Counted, not kept: of millions of promises Promise.all makes minutes of work.
   const failed = Promise.withResolvers<never>();
-  failed.promise.catch(() => undefined);
+  let hasFailed = false;
+  failed.promise.catch(() => (hasFailed = true));
   const startMs = performance.now();
   let sent = 0;
   const publish = () => {
@@ -39,7 +40,7 @@ export async function publishAtRate(
       .publish({ value })
       .then(() => void latencies.push(performance.now() - atMs), failed.reject);
   };
-  await Promise.race([atRate(perSecond, publish, isDone), failed.promise]);
+  await atRate(perSecond, publish, (elapsedMs) => hasFailed || isDone(elapsedMs));
   while (latencies.length < sent) await Promise.race([setTimeout(1), failed.promise]);
   return { latencies, elapsedMs: performance.now() - startMs };
 }
